@@ -1,0 +1,5 @@
+//! Campanile, a real-time messaging server.
+#![deny(unsafe_code)]
+
+pub mod id;
+pub mod wire;
