@@ -10,8 +10,9 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::conversation::{Content, Key, Name, Record};
+use crate::ring::Slot;
 use crate::slot::ShardId;
-use crate::wire::schema::{Cursor, Direction, ErrorCode, ReceiptKind, Role, SkipReason};
+use crate::wire::schema::{Direction, ErrorCode, ReceiptKind, Role, SkipReason};
 
 /// Names a session on its home, for as long as that session lives: an index that is used again, and a count that is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,7 +138,7 @@ pub enum Request {
     Members { key: Key, user: Name, reply: Reply, after: Option<Name>, limit: u32 },
     /// What a list of conversations says of one.
     Describe { key: Key, user: Name, part: Part },
-    Receipt { key: Key, user: Name, reply: Reply, kind: ReceiptKind, cursor: Cursor },
+    Receipt { key: Key, user: Name, reply: Reply, kind: ReceiptKind, cursor: (u64, u64) },
     Ephemeral { key: Key, sender: Name, reply: Reply, name: Box<str>, body: Bytes },
     /// Which shards have receivers?
     Receivers { key: Key, user: Name, part: Part },
@@ -252,11 +253,24 @@ pub enum Event {
     // ---- news
     /// The next record of a conversation with receivers here. The session that published it has its ack instead.
     Delivered { key: Key, record: Arc<Record>, publisher: Option<SessionKey> },
-    /// A user of this home is a member from this record on.
-    MemberAdded { key: Key, user: Name },
+    /// A user of this home is a member from this record on. If one of his sessions wrote it, that session has its ack.
+    MemberAdded { key: Key, user: Name, place: (u64, u64), publisher: Option<SessionKey> },
     Receipted { key: Key, user: Name, kind: ReceiptKind, cursor: (u64, u64), origin: Option<SessionKey> },
     Ephemeral { key: Key, sender: Name, name: Box<str>, body: Bytes },
     PresenceChanged { session: SessionKey, user: Name, online: bool, last_seen_ms: u64 },
+    /// A connection has come to the home of the user that it logs in.
+    HandedOver(Box<HandedOver>),
+}
+
+/// A connection on its way to its user's home. Its socket is in a slot of the receiving ring already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedOver {
+    /// Where the socket is now.
+    pub slot: Slot,
+    /// All that it has sent so far, the connect frame first.
+    pub bytes: Vec<u8>,
+    /// When it must have logged in, in the receiver's own clock's terms: so many ms are left.
+    pub login_left_ms: u64,
 }
 
 impl Event {
@@ -269,6 +283,7 @@ impl Event {
                 | Event::Receipted { .. }
                 | Event::Ephemeral { .. }
                 | Event::PresenceChanged { .. }
+                | Event::HandedOver(_)
         )
     }
 }

@@ -1,0 +1,134 @@
+//! What is wrong with a configuration: always the operator's, always with the cure.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::sources::Origin;
+use crate::limits::Contradiction;
+
+/// Why the server does not start with these settings. Shown as `cause; cure`.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// A name that no setting has.
+    UnknownName {
+        /// As it was written.
+        name: String,
+        /// Where it was written.
+        origin: Origin,
+        /// The known name that it resembles, as it would be written there.
+        nearest: Option<String>,
+    },
+    /// A setting in the wrong part of the file.
+    WrongSection {
+        /// The setting.
+        name: String,
+        /// The file.
+        origin: Origin,
+        /// Whether it is a limit.
+        is_limit: bool,
+    },
+    /// A text that is no value of its setting.
+    WrongValue {
+        /// The setting.
+        name: &'static str,
+        /// As it was written.
+        value: String,
+        /// Where it was written.
+        origin: Origin,
+        /// What it must be.
+        expected: String,
+        /// What the setting is for.
+        reason: String,
+        /// The default, as TOML.
+        default: String,
+    },
+    /// The file cannot be read.
+    File {
+        /// As it was named.
+        path: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The file is not TOML.
+    Syntax {
+        /// As it was named.
+        path: String,
+        /// What the parser says.
+        error: String,
+    },
+    /// Two limits that cannot both hold.
+    Limits(Contradiction),
+    /// An address that others can reach, in development identity.
+    Reachable {
+        /// `tcp` or `ops`.
+        name: &'static str,
+        /// Its value.
+        address: SocketAddr,
+    },
+    /// Both listeners on one address.
+    SameAddress {
+        /// That address.
+        address: SocketAddr,
+    },
+    /// A processor that the process may not use.
+    Cpu {
+        /// Its number.
+        cpu: usize,
+        /// What it may use.
+        allowed: String,
+    },
+    /// The list of processors that this process may use cannot be had.
+    Affinity(std::io::Error),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownName { name, origin, nearest: Some(nearest) } => {
+                write!(f, "{origin} has {name}, which is not a setting; did you mean {nearest}?")
+            }
+            Self::UnknownName { name, origin, nearest: None } => {
+                write!(f, "{origin} has {name}, which is not a setting; see campanile --print-config for all of them")
+            }
+            Self::WrongSection { name, origin, is_limit: true } => {
+                write!(f, "{origin} has {name} outside of [limits]; put it under [limits]")
+            }
+            Self::WrongSection { name, origin, is_limit: false } => {
+                write!(f, "{origin} has {name} under [limits], but it is not a limit; put it above [limits]")
+            }
+            Self::WrongValue { name, value, origin, expected, reason, default } => {
+                let reason = reason.trim_end_matches('.');
+                write!(
+                    f,
+                    "{name} = {value:?} from {origin} must be {expected} ({reason}); correct it, or leave it out for {default}"
+                )
+            }
+            Self::File { path, error } => write!(f, "{path} cannot be read: {error}; check --config"),
+            Self::Syntax { path, error } => write!(f, "{path} is not TOML: {error}; correct it there"),
+            Self::Limits(wrong) => write!(f, "{}; {}", wrong.cause, wrong.cure),
+            Self::Reachable { name, address } => write!(
+                f,
+                "{name} = {address} is not a loopback address, and in development identity anyone can log in as anyone; \
+                 listen on 127.0.0.1, or give --insecure if everyone who reaches it may do that"
+            ),
+            Self::SameAddress { address } => write!(f, "tcp and ops are both {address}; give one of them another port"),
+            Self::Cpu { cpu, allowed } => {
+                write!(
+                    f,
+                    "cpus names processor {cpu}, but this process may only use {allowed}; name some of those, or widen its affinity"
+                )
+            }
+            Self::Affinity(error) => {
+                write!(f, "the processors that this process may use cannot be had: {error}; name them with --cpus")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl From<Contradiction> for ConfigError {
+    fn from(wrong: Contradiction) -> Self {
+        Self::Limits(wrong)
+    }
+}

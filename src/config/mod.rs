@@ -1,0 +1,136 @@
+//! From what the operator wrote to what the server runs with.
+//!
+//! Settings come from four sources; the first that has one wins: command line, environment (`CAMPANILE_*`), file (`--config`),
+//! default. [`sources`] finds them, [`settle`](sources::settle) merges them, [`Config::resolve`] turns them into what the threads
+//! need: which processor carries which shard. Whatever cannot be is an error here, before anything listens.
+
+mod error;
+mod placement;
+mod print;
+pub(crate) mod setting;
+mod sources;
+
+use std::net::SocketAddr;
+
+pub use error::ConfigError;
+pub use placement::{CpuList, allowed_cpus};
+pub use print::print;
+pub use sources::{Action, Command, Origin, Settled, command_line};
+
+use crate::limits::Limits;
+use setting::settings;
+
+settings! {
+    /// The settings that are not limits.
+    pub struct Base {
+        /// Where clients connect: frames over TCP.
+        tcp: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7400)); "address"
+        /// Where operators look: health, readiness and metrics over HTTP.
+        ops: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7402)); "address"
+        /// Threads that carry users and conversations. 0: one per processor in `cpus`; above four processors one in eight is left to
+        /// the other threads.
+        shards: u32 = 0, in 0..=256; "threads"
+        /// Processors that the whole server may use, like 0-3,8; empty: all that the process may run on.
+        cpus: CpuList = CpuList::default(); "processors"
+        /// Listen on addresses that others can reach, though in development identity anyone can log in as anyone.
+        insecure: bool = false; "true or false"
+    }
+}
+
+/// What the server runs with: checked, and resolved for this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where clients connect.
+    pub tcp: SocketAddr,
+    /// Where operators look.
+    pub ops: SocketAddr,
+    /// How many shards there are; at least 1.
+    pub shards: usize,
+    /// Processors that the whole server may use; at least one.
+    pub cpus: Vec<usize>,
+    /// The processor of each shard. One stands twice where there are more shards than processors.
+    pub shard_cpus: Vec<usize>,
+    /// Whether others may reach a server in which anyone can be anyone.
+    pub insecure: bool,
+    /// What a peer, a user or a conversation may make grow, and how far.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// Checks what was settled and fits it to the processors that this process may run on.
+    ///
+    /// # Errors
+    /// Settings that contradict each other, the machine, or the development identity.
+    pub fn resolve(base: &Base, limits: &Limits, allowed: &[usize]) -> Result<Self, ConfigError> {
+        limits.check()?;
+        for (name, address) in [("tcp", base.tcp), ("ops", base.ops)] {
+            if !address.ip().is_loopback() && !base.insecure {
+                return Err(ConfigError::Reachable { name, address });
+            }
+        }
+        if base.tcp == base.ops && base.tcp.port() != 0 {
+            return Err(ConfigError::SameAddress { address: base.tcp });
+        }
+        let cpus = placement::usable(&base.cpus, allowed)?;
+        let shards = match base.shards {
+            0 => placement::shards_for(cpus.len()),
+            wanted => wanted as usize,
+        };
+        let shard_cpus = placement::shard_cpus(&cpus, shards);
+        Ok(Self { tcp: base.tcp, ops: base.ops, shards, cpus, shard_cpus, insecure: base.insecure, limits: limits.clone() })
+    }
+
+    /// The processors for threads that are not shards: those that carry none, or all if every one carries one.
+    #[must_use]
+    pub fn other_cpus(&self) -> Vec<usize> {
+        let free: Vec<usize> = self.cpus.iter().copied().filter(|cpu| !self.shard_cpus.contains(cpu)).collect();
+        if free.is_empty() { self.cpus.clone() } else { free }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(base: Base) -> Result<Config, ConfigError> {
+        Config::resolve(&base, &Limits::default(), &[0, 1])
+    }
+
+    #[test]
+    fn the_defaults_make_a_server_on_loopback() {
+        let config = resolve(Base::default()).unwrap();
+        assert_eq!((config.shards, config.cpus, config.shard_cpus), (2, vec![0, 1], vec![0, 1]));
+        assert!(config.tcp.ip().is_loopback() && config.ops.ip().is_loopback());
+    }
+
+    #[test]
+    fn what_others_can_reach_needs_insecure() {
+        for address in ["0.0.0.0:7400", "[::]:7400", "192.0.2.1:7400"] {
+            let base = Base { tcp: address.parse().unwrap(), ..Base::default() };
+            let wrong = resolve(base.clone()).unwrap_err().to_string();
+            assert!(wrong.contains("tcp") && wrong.contains(address) && wrong.contains("--insecure"), "{wrong}");
+            assert!(resolve(Base { insecure: true, ..base }).is_ok());
+        }
+        let ops = Base { ops: "0.0.0.0:1".parse().unwrap(), ..Base::default() };
+        assert!(resolve(ops).unwrap_err().to_string().contains("ops"));
+    }
+
+    #[test]
+    fn one_address_cannot_serve_twice() {
+        let base = Base { ops: Base::default().tcp, ..Base::default() };
+        assert!(matches!(resolve(base), Err(ConfigError::SameAddress { .. })));
+    }
+
+    #[test]
+    fn more_shards_than_processors_share_them() {
+        let config = resolve(Base { shards: 3, ..Base::default() }).unwrap();
+        assert_eq!(config.shard_cpus, [0, 1, 0]);
+        assert_eq!(config.other_cpus(), [0, 1]);
+    }
+
+    #[test]
+    fn other_threads_get_the_processors_without_a_shard() {
+        let config = resolve(Base { shards: 1, ..Base::default() }).unwrap();
+        assert_eq!(config.other_cpus(), [1]);
+    }
+}

@@ -1,0 +1,88 @@
+//! Changes of groups: decided against the members as they are, written as records, true when committed.
+
+use smallvec::SmallVec;
+
+use super::publish::InFlight;
+use super::{Content, Conversation, Conversations, Group, IN_FLIGHT_MAX, Record, Waiting};
+use crate::clock::Now;
+use crate::effects::Effects;
+use crate::mesh::{Change, Event, GroupChange, Refusal, Reply};
+use crate::slot::{ShardId, Slots};
+use crate::wire::schema::{ErrorCode, RecordKind, Role};
+
+impl Conversations {
+    pub(super) fn change(&mut self, from: ShardId, change: Box<GroupChange>, now: Now, fx: &mut Effects) {
+        let (key, reply) = (change.key.clone(), change.reply);
+        if let Err(refusal) = self.try_change(from, change, now, fx) {
+            fx.event(from, Event::Changed { key, reply, created: false, result: Err(refusal) });
+        }
+    }
+
+    fn try_change(&mut self, from: ShardId, change: Box<GroupChange>, now: Now, fx: &mut Effects) -> Result<(), Refusal> {
+        let members_max = self.limits.group_members_max as usize;
+        if !self.by_key.contains_key(&change.key) {
+            return match change.change {
+                Change::Create { .. } => self.found(from, *change, now, fx),
+                _ => Err(Refusal::new(ErrorCode::unknown_conversation)),
+            };
+        }
+        let conversation = self.find_or_create(&change.key)?;
+        if conversation.changes_in_flight > 0 {
+            return conversation.wait(from, Waiting::Change(change));
+        }
+        if conversation.in_flight.len() >= IN_FLIGHT_MAX {
+            return Err(Refusal::busy());
+        }
+        let group = conversation.group.as_ref().expect("a group's conversation has its group");
+        let content = group.decide(&change.actor, &change.change, members_max).map_err(Refusal::new)?;
+        let GroupChange { actor, reply, .. } = *change;
+        let in_flight = |record| InFlight {
+            record,
+            replies: SmallVec::from_slice(&[(from, reply)]),
+            publisher: Some((from, reply)),
+        };
+        conversation.append(actor, content, in_flight, now, fx);
+        Ok(())
+    }
+
+    fn found(&mut self, from: ShardId, change: GroupChange, now: Now, fx: &mut Effects) -> Result<(), Refusal> {
+        let GroupChange { key, actor, reply, change, .. } = change;
+        let Change::Create { title, open, whole_history, members } = change else {
+            unreachable!("a group is founded by creating it")
+        };
+        let conversation = self.create(key)?;
+        conversation.group = Some(Box::new(Group { open, whole_history, ..Group::default() }));
+        let created = Content::change(RecordKind::created, None, Role::owner, title);
+        let in_flight = |record| InFlight {
+            record,
+            replies: SmallVec::from_slice(&[(from, reply)]),
+            publisher: Some((from, reply)),
+        };
+        conversation.append(actor.clone(), created, in_flight, now, fx);
+        for member in members {
+            let added = Content::change(RecordKind::added, Some(member), Role::member, bytes::Bytes::new());
+            let in_flight = |record| InFlight { record, replies: SmallVec::new(), publisher: None };
+            conversation.append(actor.clone(), added, in_flight, now, fx);
+        }
+        Ok(())
+    }
+}
+
+impl Conversation {
+    /// A record about members has been committed, and told to all who listened before it.
+    pub(super) fn apply_change(&mut self, record: &Record, publisher: Option<(ShardId, Reply)>, slots: &Slots, fx: &mut Effects) {
+        let Some(group) = &mut self.group else { return };
+        group.apply(record);
+        let new_member = match record.content.kind {
+            RecordKind::created => Some(&record.sender),
+            RecordKind::added | RecordKind::joined => record.content.subject.as_ref(),
+            _ => None,
+        };
+        if let Some(user) = new_member {
+            let home = slots.home(user.as_bytes());
+            let publisher = publisher.filter(|&(from, _)| from == home).map(|(_, reply)| reply.session);
+            let place = (record.epoch, record.seq);
+            fx.event(home, Event::MemberAdded { key: self.key.clone(), user: user.clone(), place, publisher });
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The home of conversations: numbering, members, the dedupe window, and what is in flight to the store.
+//!
+//! [`Conversations`] decides and does nothing: requests, outcomes of the store and the time go in, effects come out. One file per kind of
+//! request: [`publish`], [`change`], [`attach`], [`read`], [`receipt`].
+//!
+//! **Provisional until committed.** A seq counts when its append has completed; nothing above `committed` leaves this module. When an
+//! append fails, all later ones of the conversation fail with it and numbering goes back. While a change of the group is in flight,
+//! what comes after it waits, so that it is judged by the members that its place in the log implies.
+
+mod attach;
+mod change;
+mod dedupe;
+mod group;
+mod key;
+mod publish;
+mod read;
+mod receipt;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+pub use group::{Group, Member, TITLE_BYTES_MAX};
+pub use key::{Key, Kind};
+pub use record::{Content, Name, Record};
+
+use crate::clock::Now;
+use crate::effects::Effects;
+use crate::limits::Limits;
+use crate::mesh::{Event, GroupChange, Head, Publish, Refusal, Request};
+use crate::slot::{ShardId, Slots};
+use crate::store::{Append, Command, LogId, Outcome};
+use crate::wire::schema::{ErrorCode, RecordKind};
+use dedupe::Dedupe;
+use publish::InFlight;
+
+/// Appends of one conversation that may be in flight; more publishers are told `busy`.
+const IN_FLIGHT_MAX: usize = 4096;
+/// Requests that may wait for a change of the group to be committed; more are told `busy`.
+const WAITING_MAX: usize = 4096;
+
+/// Events towards one shard that a single request can cause: an answer, and a record and a notice for each member of a new group.
+pub fn events_per_request(limits: &Limits) -> usize {
+    2 * (limits.group_add_max as usize + 2)
+}
+
+/// All conversations that this shard is the home of.
+#[derive(Debug)]
+pub struct Conversations {
+    slots: Slots,
+    limits: Arc<Limits>,
+    by_key: HashMap<Key, LogId, ahash::RandomState>,
+    all: Vec<Option<Conversation>>,
+    free: Vec<LogId>,
+    next_epoch: u64,
+}
+
+/// One conversation, at its home.
+#[derive(Debug)]
+struct Conversation {
+    key: Key,
+    log: LogId,
+    epoch: u64,
+    first: u64,
+    committed: u64,
+    /// Committed, and in flight.
+    last_seq: u64,
+    last_time_ms: u64,
+    attempt: u32,
+    in_flight: VecDeque<InFlight>,
+    /// Changes of the group among those in flight.
+    changes_in_flight: u32,
+    waiting: VecDeque<(ShardId, Waiting)>,
+    /// Which shards have receivers, and by how many attachments.
+    interest: SmallVec<[(ShardId, u32); 2]>,
+    group: Option<Box<Group>>,
+    /// Delivered and read, of both users of a direct conversation.
+    receipts: [(u64, u64); 2],
+    dedupe: Dedupe,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Publish(Box<Publish>),
+    Change(Box<GroupChange>),
+}
+
+impl Conversations {
+    /// No conversations yet. `first_epoch` must be larger than any that an earlier run may have given out.
+    pub fn new(slots: Slots, limits: Arc<Limits>, first_epoch: u64, hash_seed: u64) -> Conversations {
+        let hasher = ahash::RandomState::with_seeds(hash_seed, 1, 2, 3);
+        Conversations {
+            slots,
+            limits,
+            by_key: HashMap::with_hasher(hasher),
+            all: Vec::new(),
+            free: Vec::new(),
+            next_epoch: first_epoch,
+        }
+    }
+
+    /// Number of conversations.
+    pub fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// A shard asks for something.
+    pub fn request(&mut self, from: ShardId, request: Request, now: Now, fx: &mut Effects) {
+        match request {
+            Request::Publish(publish) => self.publish(from, publish, now, fx),
+            Request::Change(change) => self.change(from, change, now, fx),
+            Request::Attach { key, user, session } => self.attach(from, key, &user, session, fx),
+            Request::Detach { key, attachments } => self.detach(from, &key, attachments, fx),
+            Request::Read(read) => self.read(from, *read, fx),
+            Request::Members { key, user, reply, after, limit } => self.members(from, key, &user, reply, after, limit, fx),
+            Request::Describe { key, user, part } => self.describe(from, &key, &user, part, fx),
+            Request::Receipt { key, user, reply, kind, cursor } => self.receipt(from, key, user, reply, kind, cursor, fx),
+            Request::Ephemeral { key, sender, reply, name, body } => self.ephemeral(from, key, sender, reply, name, body, fx),
+            Request::Receivers { key, user, part } => self.receivers(from, key, &user, part, fx),
+            Request::CountReceivers { .. } | Request::Hint { .. } | Request::Presence { .. } | Request::Unwatch { .. } => {
+                unreachable!("this request goes to the home of users")
+            }
+        }
+    }
+
+    /// The store did something.
+    pub fn outcome(&mut self, outcome: Outcome, now: Now, fx: &mut Effects) {
+        match outcome {
+            Outcome::Appended { log, attempt, seq, result } => self.appended(log, attempt, seq, result, now, fx),
+            Outcome::Trimmed { log, first } => {
+                if let Some(conversation) = &mut self.all[log as usize] {
+                    conversation.first = first;
+                }
+            }
+            Outcome::Range { log, records, asked } => self.range(log, records, asked, now, fx),
+        }
+    }
+
+    fn find(&mut self, key: &Key) -> Option<&mut Conversation> {
+        let log = *self.by_key.get(key)?;
+        self.all[log as usize].as_mut()
+    }
+
+    /// The conversation if this user may read it; else the one answer for "there is none" and "not for you".
+    fn readable(&mut self, key: &Key, user: &str) -> Result<&mut Conversation, Refusal> {
+        let unknown = Refusal::new(ErrorCode::unknown_conversation);
+        self.find(key).filter(|c| c.may_read(user)).ok_or(unknown)
+    }
+
+    fn create(&mut self, key: Key) -> Result<&mut Conversation, Refusal> {
+        if self.by_key.len() >= self.limits.conversations_per_shard_max as usize {
+            return Err(Refusal::busy());
+        }
+        let log = self.free.pop().unwrap_or_else(|| {
+            self.all.push(None);
+            self.all.len() as LogId - 1
+        });
+        self.by_key.insert(key.clone(), log);
+        let epoch = self.next_epoch;
+        self.next_epoch += 1;
+        Ok(self.all[log as usize].insert(Conversation {
+            key,
+            log,
+            epoch,
+            first: 1,
+            committed: 0,
+            last_seq: 0,
+            last_time_ms: 0,
+            attempt: 0,
+            in_flight: VecDeque::new(),
+            changes_in_flight: 0,
+            waiting: VecDeque::new(),
+            interest: SmallVec::new(),
+            group: None,
+            receipts: [(0, 0); 2],
+            dedupe: Dedupe::default(),
+        }))
+    }
+
+    /// The conversation, made if it is of a kind that needs no founding.
+    fn find_or_create(&mut self, key: &Key) -> Result<&mut Conversation, Refusal> {
+        if !self.by_key.contains_key(key) {
+            return match key.kind() {
+                Kind::Group => Err(Refusal::new(ErrorCode::unknown_conversation)),
+                Kind::Direct | Kind::Topic | Kind::Broadcast => self.create(key.clone()),
+            };
+        }
+        self.find(key).ok_or_else(|| unreachable!("a key in the map has its conversation"))
+    }
+
+    fn remove(&mut self, log: LogId, fx: &mut Effects) {
+        if let Some(conversation) = self.all[log as usize].take() {
+            self.by_key.remove(&conversation.key);
+            self.free.push(log);
+            fx.commands.push(Command::Forget(log));
+        }
+    }
+}
+
+impl Conversation {
+    fn may_read(&self, user: &str) -> bool {
+        match (&self.group, self.key.kind()) {
+            (Some(group), _) => group.member(user).is_some(),
+            (None, Kind::Direct) => self.key.users().contains(&user),
+            (None, Kind::Group) => false,
+            (None, Kind::Topic | Kind::Broadcast) => true,
+        }
+    }
+
+    fn head(&self, user: &str) -> Head {
+        let visible_from = match &self.group {
+            Some(group) if !group.whole_history => group.member(user).map_or(1, |m| m.joined),
+            _ => 1,
+        };
+        Head { epoch: self.epoch, first: self.first, committed: self.committed, visible_from }
+    }
+
+    /// Gives a record the next place, provisionally, and sends it to the store.
+    fn append(&mut self, sender: Name, content: Content, in_flight: impl FnOnce(Arc<Record>) -> InFlight, now: Now, fx: &mut Effects) {
+        self.last_seq += 1;
+        self.last_time_ms = self.last_time_ms.max(now.wall_ms);
+        if content.kind != RecordKind::message {
+            self.changes_in_flight += 1;
+        }
+        let record = Arc::new(Record { epoch: self.epoch, seq: self.last_seq, time_ms: self.last_time_ms, sender, content });
+        fx.commands.push(Command::Append(Append { log: self.log, attempt: self.attempt, record: record.clone() }));
+        self.in_flight.push_back(in_flight(record));
+    }
+
+    /// The shards that hear what happens here. The homes of a direct conversation's users always do.
+    fn listeners(&self, slots: &Slots) -> SmallVec<[ShardId; 8]> {
+        if self.key.kind() != Kind::Direct {
+            return self.interest.iter().map(|&(shard, _)| shard).collect();
+        }
+        let [a, b] = self.key.users().map(|user| slots.home(user.as_bytes()));
+        if a == b { SmallVec::from_slice(&[a]) } else { SmallVec::from_slice(&[a, b]) }
+    }
+
+    fn tell(&self, slots: &Slots, fx: &mut Effects, event: impl Fn(ShardId) -> Event) {
+        self.listeners(slots).into_iter().for_each(|shard| fx.event(shard, event(shard)));
+    }
+}

@@ -1,0 +1,54 @@
+//! Credits: how many requests may be on their way to each home. There are as many as the lane has places, so a request always fits.
+
+use std::collections::VecDeque;
+
+use crate::effects::Effects;
+use crate::mesh::Request;
+use crate::slot::ShardId;
+
+/// One account for each home.
+#[derive(Debug)]
+pub(super) struct Credits {
+    homes: Vec<Account>,
+}
+
+#[derive(Debug)]
+struct Account {
+    left: u32,
+    /// Requests that this shard makes by itself (attach, detach, pages ...) and that had no credit. They go first.
+    deferred: VecDeque<Request>,
+}
+
+impl Credits {
+    pub(super) fn new(shards: ShardId, each: u32) -> Credits {
+        Credits { homes: (0..shards).map(|_| Account { left: each, deferred: VecDeque::new() }).collect() }
+    }
+
+    /// Takes a credit for a client's request.
+    pub(super) fn spend(&mut self, to: ShardId) -> Option<()> {
+        let account = &mut self.homes[to as usize];
+        if !account.deferred.is_empty() {
+            return None;
+        }
+        account.left = account.left.checked_sub(1)?;
+        Some(())
+    }
+
+    /// Sends a request of this shard's own, now or as soon as there is a credit. How many can wait is bounded by what they are about:
+    /// sessions and their subscriptions.
+    pub(super) fn send(&mut self, to: ShardId, request: Request, fx: &mut Effects) {
+        match self.spend(to) {
+            Some(()) => fx.requests.push((to, request)),
+            None => self.homes[to as usize].deferred.push_back(request),
+        }
+    }
+
+    /// An answer came.
+    pub(super) fn give_back(&mut self, from: ShardId, fx: &mut Effects) {
+        let account = &mut self.homes[from as usize];
+        match account.deferred.pop_front() {
+            Some(request) => fx.requests.push((from, request)),
+            None => account.left += 1,
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Lists: a user's conversations, the members of one, receipts. What several homes know is gathered here.
+
+use smallvec::SmallVec;
+
+use super::{Outcome, Users, address, bad_request, check_id, frames};
+use crate::conversation::{Key, Kind};
+use crate::effects::{Effects, Weight};
+use crate::id::Address;
+use crate::mesh::{Description, MemberLine, Part, Refusal, Reply, Request, SessionKey};
+use crate::slot::ShardId;
+use crate::wire::conversation;
+use crate::wire::schema::{self as s, ReceiptKind};
+
+/// Conversations in one page of the list; each is asked for at its home.
+const CONVERSATIONS_PAGE_MAX: u32 = 100;
+
+/// Answers that are being collected for one request.
+pub(super) struct Gather {
+    pub(super) reply: Reply,
+    pub(super) left: usize,
+    pub(super) what: Gathered,
+}
+
+pub(super) enum Gathered {
+    Conversations { lines: Vec<(Key, u64, Option<Box<Description>>)>, next: u32, has_more: bool },
+    Presence { users: Vec<(crate::conversation::Name, bool, u64)> },
+    Receivers { sessions: u64 },
+}
+
+impl Users {
+    pub(super) fn members(&mut self, reply: Reply, body: s::Members<'_>, fx: &mut Effects) -> Outcome {
+        let key = self.key_of(reply.session, address(body.conversation())?);
+        let after = body.after().map(|id| check_id("after", Some(id))).transpose()?.map(Into::into);
+        let user = self.user_of(reply.session).name.clone();
+        let limit = if body.limit() == 0 { self.limits.page_messages_max } else { body.limit() };
+        let home = self.home_of(&key);
+        self.ask(reply.session, home, Request::Members { key, user, reply, after, limit }, fx)
+    }
+
+    pub(super) fn members_listed(
+        &mut self,
+        key: &Key,
+        reply: Reply,
+        result: Result<(Vec<MemberLine>, bool), Refusal>,
+        fx: &mut Effects,
+    ) {
+        let Some(connection) = self.answered(reply) else { return };
+        let viewer = self.user_of(reply.session).name.clone();
+        match result {
+            Ok((lines, more)) => {
+                fx.answer(connection, reply.reference, |b| frames::members(b, key.address(&viewer), &lines, more));
+            }
+            Err(refusal) => self.refuse(reply, refusal, fx),
+        }
+    }
+
+    pub(super) fn conversations(&mut self, reply: Reply, body: s::Conversations<'_>, fx: &mut Effects) -> Outcome {
+        self.has_window(reply.session)?;
+        let limit = if body.limit() == 0 { CONVERSATIONS_PAGE_MAX } else { body.limit().min(CONVERSATIONS_PAGE_MAX) };
+        let mut lines = Vec::new();
+        let (mut next, mut has_more) = (body.after(), false);
+        if let Some(list) = &self.user_of(reply.session).list {
+            let mut rest = list.entries.range(body.after().saturating_add(1)..);
+            for (&number, entry) in rest.by_ref().take(limit as usize) {
+                lines.push((entry.key.clone(), entry.read, None));
+                next = number;
+            }
+            has_more = rest.next().is_some();
+        }
+        let keys: Vec<Key> = lines.iter().map(|(key, ..)| key.clone()).collect();
+        let user = self.user_of(reply.session).name.clone();
+        let gather = self.gather(reply, keys.len(), Gathered::Conversations { lines, next, has_more }, fx);
+        for (index, key) in (0..).zip(keys) {
+            let (home, part) = (self.home_of(&key), Part { gather, index });
+            self.credits.send(home, Request::Describe { key, user: user.clone(), part }, fx);
+        }
+        Ok(())
+    }
+
+    /// Begins to collect `count` answers for a request.
+    pub(super) fn gather(&mut self, reply: Reply, count: usize, what: Gathered, fx: &mut Effects) -> u32 {
+        self.sessions[reply.session.index].outstanding += 1;
+        let (gather, _) = self.gathers.insert(Gather { reply, left: count, what });
+        if count == 0 {
+            self.finish_gather(gather, fx);
+        }
+        gather
+    }
+
+    /// One more answer is in.
+    pub(super) fn gathered(&mut self, gather: u32, fx: &mut Effects) {
+        self.gathers[gather].left -= 1;
+        if self.gathers[gather].left == 0 {
+            self.finish_gather(gather, fx);
+        }
+    }
+
+    fn finish_gather(&mut self, gather: u32, fx: &mut Effects) {
+        let Some(Gather { reply, what, .. }) = self.gathers.remove(gather) else { return };
+        let Some(connection) = self.answered(reply) else { return };
+        let viewer = self.user_of(reply.session).name.clone();
+        match what {
+            Gathered::Conversations { lines, next, has_more } => {
+                fx.answer(connection, reply.reference, |b| {
+                    let items: Vec<_> = lines
+                        .iter()
+                        .filter_map(|(key, read, description)| Some((key, read, description.as_ref()?)))
+                        .map(|(key, read, description)| {
+                            frames::conversation_info(b, key.address(&viewer), description, *read)
+                        })
+                        .collect();
+                    let items = Some(b.create_vector(&items));
+                    s::ConversationsPage::create(b, &s::ConversationsPageArgs { items, next, has_more })
+                });
+                // The homes of the others say that he is no member: the list was only a hint.
+                let user = self.sessions[reply.session.index].user;
+                for (key, ..) in lines.iter().filter(|(key, _, d)| d.is_none() && key.kind() == Kind::Group) {
+                    self.strike_from_list(user, key, fx);
+                }
+            }
+            Gathered::Presence { users } => self.answer_presence(connection, reply.reference, &users, fx),
+            Gathered::Receivers { sessions } => fx.answer(connection, reply.reference, |b| {
+                s::PresenceAnswer::create(b, &s::PresenceAnswerArgs { users: None, sessions })
+            }),
+        }
+    }
+
+    pub(super) fn described(&mut self, part: Part, description: Option<Box<Description>>, fx: &mut Effects) {
+        if let Gathered::Conversations { lines, .. } = &mut self.gathers[part.gather].what {
+            lines[part.index as usize].2 = description;
+        }
+        self.gathered(part.gather, fx);
+    }
+
+    pub(super) fn receivers_known(
+        &mut self,
+        key: &Key,
+        part: Part,
+        result: Result<SmallVec<[ShardId; 8]>, Refusal>,
+        fx: &mut Effects,
+    ) {
+        match result {
+            Err(refusal) => {
+                if let Some(Gather { reply, .. }) = self.gathers.remove(part.gather)
+                    && self.answered(reply).is_some()
+                {
+                    self.refuse(reply, refusal, fx);
+                }
+            }
+            Ok(shards) => {
+                self.gathers[part.gather].left += shards.len();
+                for shard in shards {
+                    self.credits.send(shard, Request::CountReceivers { key: key.clone(), part }, fx);
+                }
+                self.gathered(part.gather, fx);
+            }
+        }
+    }
+
+    pub(super) fn counted(&mut self, part: Part, sessions: u64, fx: &mut Effects) {
+        if let Gathered::Receivers { sessions: sum } = &mut self.gathers[part.gather].what {
+            *sum += sessions;
+        }
+        self.gathered(part.gather, fx);
+    }
+
+    // ---- receipts
+
+    pub(super) fn receipt(&mut self, reply: Reply, body: s::Receipt<'_>, fx: &mut Effects) -> Outcome {
+        let key = self.key_of(reply.session, address(body.conversation())?);
+        let cursor = body.cursor().ok_or_else(|| bad_request("cursor is missing"))?;
+        let cursor = (cursor.epoch(), cursor.seq());
+        let user = self.user_of(reply.session).name.clone();
+        let (home, kind) = (self.home_of(&key), body.kind());
+        self.ask(reply.session, home, Request::Receipt { key: key.clone(), user, reply, kind, cursor }, fx)?;
+        // The device's own cursor; the home judges whether others hear of it.
+        let devices_max = self.limits.sessions_per_user_max as usize;
+        let session = &self.sessions[reply.session.index];
+        let (user, device) = (session.user, session.device.clone());
+        if let Some(entry) = self.users[user].entry_mut(&key)
+            && (entry.epoch == 0 || entry.epoch == cursor.0)
+        {
+            match kind {
+                ReceiptKind::read => entry.read = entry.read.max(cursor.1),
+                _ => entry.delivered(&device, cursor.1, devices_max),
+            }
+            entry.epoch = cursor.0;
+        }
+        Ok(())
+    }
+
+    pub(super) fn receipted(
+        &mut self,
+        key: &Key,
+        user: &str,
+        kind: ReceiptKind,
+        (epoch, seq): (u64, u64),
+        origin: Option<SessionKey>,
+        fx: &mut Effects,
+    ) {
+        let mut last: Option<(u32, crate::ring::Segment)> = None;
+        for index in self.receivers(key) {
+            if origin == Some(self.key_of_index(index)) {
+                continue;
+            }
+            let session = &self.sessions[index];
+            let address = key.address(&self.users[session.user].name);
+            // In a direct conversation each side sees another name for it; in others one frame serves all.
+            let frame = match &last {
+                Some((user, frame)) if *user == session.user || !matches!(address, Address::Direct(_)) => frame.clone(),
+                _ => fx.frame(0, |b| {
+                    let conversation = Some(conversation(b, address));
+                    let user = Some(b.create_string(user));
+                    s::ReceiptEvent::create(b, &s::ReceiptEventArgs { conversation, user, kind, epoch, seq })
+                }),
+            };
+            fx.send(session.connection, frame.clone(), Weight::Data);
+            last = Some((session.user, frame));
+        }
+    }
+
+    /// The user is not in that conversation any more: it leaves his list, and those who watched him because of it stop.
+    pub(super) fn strike_from_list(&mut self, user: u32, key: &Key, fx: &mut Effects) {
+        if let Some(list) = &mut self.users[user].list {
+            list.remove(key);
+        }
+        self.recheck_presence(user, key, fx);
+    }
+}
