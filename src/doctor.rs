@@ -180,13 +180,10 @@ fn table(findings: &[Finding]) -> String {
     text
 }
 
-/// Checks this machine, prints what is found, and tells whether the server can start.
+/// Checks this machine: what the doctor says, and whether the server can start.
 #[must_use]
-pub fn run(config: &Config) -> bool {
-    let (text, can_start) =
-        report(&Machine::gather(), config, |name| number_in(&format!("/proc/sys/{}", name.replace('.', "/"))));
-    print!("{text}");
-    can_start
+pub fn run(config: &Config) -> (String, bool) {
+    report(&Machine::gather(), config, |name| number_in(&format!("/proc/sys/{}", name.replace('.', "/"))))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The server binary: settings, then the probe of the machine, then the server.
 
 use std::fmt::Display;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use campanile::config::{self, Action, Command, Config, ConfigError};
@@ -24,22 +24,32 @@ fn run() -> Result<ExitCode, ConfigError> {
     let config = settled.resolve()?;
     Ok(match action {
         Action::Serve => serve(config),
-        Action::Doctor if doctor::run(&config) => ExitCode::SUCCESS,
-        Action::Doctor => ExitCode::FAILURE,
+        Action::Doctor => {
+            let (report, can_start) = doctor::run(&config);
+            say(&report);
+            if can_start { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
         Action::PrintConfig => {
-            print!("{}", config::print(&settled, &config));
+            say(&config::print(&settled, &config));
             ExitCode::SUCCESS
         }
     })
 }
 
+/// Writes to stdout. A reader that has seen enough (`| head`) is no error.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 /// Runs the server until it is told to stop.
-fn serve(config: Config) -> ExitCode {
+fn serve(mut config: Config) -> ExitCode {
     if let Err(error) = log_to_stderr() {
         return fail(&error);
     }
-    if let Err(error) = probe::run(&config) {
-        return fail(&error);
+    match probe::run(&config) {
+        // Who comes when the machine is full is told so, which a full table of sockets could not do.
+        Ok(probed) => config.limits.connections_max = probed.connections_max,
+        Err(error) => return fail(&error),
     }
     match server::serve(config) {
         Ok(()) => ExitCode::SUCCESS,

@@ -258,7 +258,7 @@ pub struct Probed {
     /// RLIMIT_NOFILE in force after raising it.
     pub nofile: u64,
     /// Connections in all: the limit that was set, or what the descriptors allow if that is less.
-    pub connections_max: u64,
+    pub connections_max: u32,
 }
 
 /// What this machine lacks. Shown as `cause; cure`.
@@ -292,7 +292,8 @@ pub fn run(config: &Config) -> Result<Probed, ProbeError> {
     let probed = Probed {
         kernel: facts.kernel.unwrap_or(KERNEL_MIN),
         nofile: facts.nofile.soft,
-        connections_max: connections_for(facts.nofile.soft, config.shards).min(config.limits.connections_max.into()),
+        connections_max: u32::try_from(connections_for(facts.nofile.soft, config.shards))
+            .map_or(config.limits.connections_max, |possible| possible.min(config.limits.connections_max)),
     };
     say(&probed, config);
     Ok(probed)
@@ -301,7 +302,7 @@ pub fn run(config: &Config) -> Result<Probed, ProbeError> {
 /// One line for the log.
 fn say(probed: &Probed, config: &Config) {
     let Probed { kernel, nofile, connections_max } = probed;
-    if *connections_max < u64::from(config.limits.connections_max) {
+    if *connections_max < config.limits.connections_max {
         tracing::warn!(%kernel, nofile, "at most {connections_max} connections: limited by open files; see campanile doctor");
     } else {
         tracing::info!(%kernel, nofile, "at most {connections_max} connections: limited by connections_max");
