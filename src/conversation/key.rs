@@ -1,0 +1,139 @@
+//! The key of a conversation: a kind byte and length-prefixed parts, so that two keys never collide.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::id::Address;
+
+/// The four kinds of conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kind {
+    /// Two users.
+    Direct = 1,
+    /// A member list with roles.
+    Group = 2,
+    /// Whoever subscribes.
+    Topic = 3,
+    /// Every session.
+    Broadcast = 4,
+}
+
+/// Identifies a conversation. Cheap to clone; equal keys are the same conversation whoever's view they were made from.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<[u8]>);
+
+impl Key {
+    /// The conversation that `user` means by `address`.
+    pub fn new(user: &str, address: Address<'_>) -> Key {
+        match address {
+            Address::Direct(peer) => Key::direct(user, peer),
+            Address::Group(id) => Key::of(Kind::Group, &[id]),
+            Address::Topic(id) => Key::of(Kind::Topic, &[id]),
+            Address::Broadcast => Key::of(Kind::Broadcast, &[]),
+        }
+    }
+
+    /// The conversation of two users, in whichever order. A user may write to himself.
+    pub fn direct(a: &str, b: &str) -> Key {
+        if a <= b { Key::of(Kind::Direct, &[a, b]) } else { Key::of(Kind::Direct, &[b, a]) }
+    }
+
+    fn of(kind: Kind, parts: &[&str]) -> Key {
+        // Two parts of 64 bytes at most.
+        let mut bytes = [0_u8; 1 + 2 * (1 + crate::id::ID_BYTES_MAX)];
+        bytes[0] = kind as u8;
+        let mut end = 1;
+        for part in parts {
+            bytes[end] = part.len() as u8;
+            bytes[end + 1..end + 1 + part.len()].copy_from_slice(part.as_bytes());
+            end += 1 + part.len();
+        }
+        Key(bytes[..end].into())
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self.0[0] {
+            1 => Kind::Direct,
+            2 => Kind::Group,
+            3 => Kind::Topic,
+            4 => Kind::Broadcast,
+            other => unreachable!("a key begins with a kind, not {other}"),
+        }
+    }
+
+    /// The bytes that are hashed and stored.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn part(&self, index: usize) -> &str {
+        let mut rest = &self.0[1..];
+        for _ in 0..index {
+            rest = &rest[1 + rest[0] as usize..];
+        }
+        std::str::from_utf8(&rest[1..1 + rest[0] as usize]).expect("a key is made of text")
+    }
+
+    /// The two users of a direct conversation, in the order of their ids.
+    ///
+    /// # Panics
+    /// For another kind.
+    pub fn users(&self) -> [&str; 2] {
+        assert_eq!(self.kind(), Kind::Direct);
+        [self.part(0), self.part(1)]
+    }
+
+    /// How `user` names this conversation.
+    pub fn address<'a>(&'a self, user: &str) -> Address<'a> {
+        match self.kind() {
+            Kind::Direct => {
+                let [a, b] = self.users();
+                Address::Direct(if a == user { b } else { a })
+            }
+            Kind::Group => Address::Group(self.part(0)),
+            Kind::Topic => Address::Topic(self.part(0)),
+            Kind::Broadcast => Address::Broadcast,
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            Kind::Direct => write!(f, "direct:{}+{}", self.part(0), self.part(1)),
+            _ => write!(f, "{}", self.address("")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_mean_the_same_direct_conversation() {
+        let key = Key::new("bob", Address::Direct("alice"));
+        assert_eq!(key, Key::new("alice", Address::Direct("bob")));
+        assert_eq!(key.users(), ["alice", "bob"]);
+        assert_eq!(key.address("alice"), Address::Direct("bob"));
+        assert_eq!(key.address("bob"), Address::Direct("alice"));
+        assert_eq!(Key::direct("me", "me").address("me"), Address::Direct("me"));
+    }
+
+    #[test]
+    fn keys_do_not_collide() {
+        let keys = [
+            Key::direct("a", "bc"),
+            Key::direct("ab", "c"),
+            Key::new("x", Address::Group("a")),
+            Key::new("x", Address::Topic("a")),
+            Key::new("x", Address::Broadcast),
+        ];
+        for (i, a) in keys.iter().enumerate() {
+            assert!(keys[i + 1..].iter().all(|b| a != b));
+        }
+        assert_eq!(keys[2].address("whoever"), Address::Group("a"));
+    }
+}

@@ -1,0 +1,92 @@
+//! Sends in flight: what the kernel reads stays here, untouched, until it says that it is done.
+
+use smallvec::SmallVec;
+
+use super::Slot;
+use super::batch::Segment;
+
+/// What one send carries. One segment is the common case and needs no memory of its own.
+pub type Segments = SmallVec<[Segment; 1]>;
+
+/// Most segments that leave with one send (the kernel's `UIO_MAXIOV` is 1024).
+pub const SEGMENTS_MAX: usize = 256;
+
+/// A send that the kernel works on, with the `msghdr` that it was given where there is more than one segment.
+pub(super) struct InFlight {
+    pub(super) slot: Slot,
+    pub(super) segments: Segments,
+    message: Option<Box<Message>>,
+}
+
+struct Message {
+    header: libc::msghdr,
+    vectors: Vec<libc::iovec>,
+}
+
+impl InFlight {
+    pub(super) fn new(slot: Slot, segments: Segments) -> InFlight {
+        assert!(!segments.is_empty() && segments.len() <= SEGMENTS_MAX);
+        let message = (segments.len() > 1).then(|| Box::new(Message::over(&segments)));
+        InFlight { slot, segments, message }
+    }
+
+    /// The single segment, or nothing when [`Self::header`] is to be used.
+    pub(super) fn single(&self) -> Option<(*const u8, u32)> {
+        self.message.is_none().then(|| {
+            let bytes = self.segments[0].bytes();
+            (bytes.as_ptr(), bytes.len() as u32)
+        })
+    }
+
+    /// The message header over all segments. The box keeps its address while the entry lives.
+    pub(super) fn header(&self) -> Option<*const libc::msghdr> {
+        self.message.as_ref().map(|m| &raw const m.header)
+    }
+}
+
+impl Message {
+    fn over(segments: &[Segment]) -> Message {
+        let mut vectors: Vec<libc::iovec> = segments
+            .iter()
+            .map(|s| libc::iovec { iov_base: s.bytes().as_ptr().cast_mut().cast(), iov_len: s.len() })
+            .collect();
+        // SAFETY: a msghdr of zeros is a valid one with no address, no control data and no vectors.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_iov = vectors.as_mut_ptr();
+        header.msg_iovlen = vectors.len();
+        Message { header, vectors }
+    }
+}
+
+impl std::fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let vectors = self.message.as_ref().map_or(1, |m| m.vectors.len());
+        write!(f, "send of {vectors} segments on {:?}", self.slot)
+    }
+}
+
+/// All sends in flight of a ring, named by a number that travels through the kernel.
+#[derive(Debug, Default)]
+pub(super) struct Sends {
+    entries: Vec<Option<InFlight>>,
+    free: Vec<u32>,
+}
+
+impl Sends {
+    pub(super) fn insert(&mut self, send: InFlight) -> (u32, &InFlight) {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            self.entries.len() as u32 - 1
+        });
+        (id, self.entries[id as usize].insert(send))
+    }
+
+    pub(super) fn remove(&mut self, id: u32) -> InFlight {
+        self.free.push(id);
+        self.entries[id as usize].take().expect("the kernel completes a send once")
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.len() == self.entries.len()
+    }
+}
