@@ -13,7 +13,6 @@ pub mod limits;
 #[cfg(feature = "server")]
 pub mod probe;
 #[cfg(feature = "server")]
-#[allow(unsafe_code)]
 pub mod ring;
 #[cfg(feature = "server")]
 pub mod server;
