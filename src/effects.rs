@@ -3,10 +3,10 @@
 use crate::conversation::{Key, Record};
 use crate::mesh::{Event, Refusal, Request};
 use crate::ring::{OpenBatch, Segment, Slot};
+use crate::session::frames::{error, message};
 use crate::slot::ShardId;
 use crate::store::Command;
 use crate::wire::schema::{CloseCode, ErrorCode};
-use crate::session::frames::{error, message};
 use crate::wire::{Encoder, Fbb, Verb};
 
 /// How much a frame matters when its receiver reads slowly.

@@ -83,9 +83,9 @@ impl<'a> Address<'a> {
         if text == "broadcast" {
             return Ok(Address::Broadcast);
         }
-        let (kind, id) = text.split_once(':').ok_or_else(|| {
-            format!("'{text}' names no conversation; write direct:USER, group:ID, topic:ID or broadcast")
-        })?;
+        let (kind, id) = text
+            .split_once(':')
+            .ok_or_else(|| format!("'{text}' names no conversation; write direct:USER, group:ID, topic:ID or broadcast"))?;
         check_id(id).map_err(|e| format!("'{text}': {e}"))?;
         match kind {
             "direct" => Ok(Address::Direct(id)),

@@ -10,6 +10,8 @@ pub mod control;
 #[cfg(feature = "server")]
 pub mod conversation;
 #[cfg(feature = "server")]
+pub mod doctor;
+#[cfg(feature = "server")]
 pub mod effects;
 pub mod id;
 #[cfg(feature = "server")]
@@ -17,16 +19,25 @@ pub mod limits;
 #[cfg(feature = "server")]
 pub mod mesh;
 #[cfg(feature = "server")]
+pub mod net;
+#[cfg(feature = "server")]
+pub mod probe;
+#[cfg(feature = "server")]
 pub mod rate;
 #[cfg(feature = "server")]
-#[allow(unsafe_code)]
 pub mod ring;
 #[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
 pub mod session;
+#[cfg(feature = "server")]
+pub mod shard;
 #[cfg(feature = "server")]
 pub mod slab;
 #[cfg(feature = "server")]
 pub mod slot;
 #[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
+pub mod timer;
 pub mod wire;

@@ -123,6 +123,8 @@ impl Limits {
             ("idle_timeout_ms", self.idle_timeout_ms.into(), "heartbeat_ms", self.heartbeat_ms.into(), 1),
             // A client that lost its connection sends its whole window again, and must be recognized.
             ("dedupe_messages_max", self.dedupe_messages_max.into(), "window_requests", self.window_requests.into(), 0),
+            // A home takes a request only while all that follows from it fits into the lanes.
+            ("lane_capacity", self.lane_capacity.into(), "group_add_max", 2 * u64::from(self.group_add_max), 64),
             ("group_members_max", self.group_members_max.into(), "group_add_max", self.group_add_max.into(), 0),
         ];
         for (large, large_value, small, small_value, more) in larger_is_fine {

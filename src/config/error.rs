@@ -6,6 +6,23 @@ use std::net::SocketAddr;
 use super::sources::Origin;
 use crate::limits::Contradiction;
 
+/// A text that is no value of its setting.
+#[derive(Debug)]
+pub struct WrongValue {
+    /// The setting.
+    pub name: &'static str,
+    /// As it was written.
+    pub value: String,
+    /// Where it was written.
+    pub origin: Origin,
+    /// What it must be.
+    pub expected: String,
+    /// What the setting is for.
+    pub reason: String,
+    /// The default, as TOML.
+    pub default: String,
+}
+
 /// Why the server does not start with these settings. Shown as `cause; cure`.
 #[derive(Debug)]
 pub enum ConfigError {
@@ -28,20 +45,7 @@ pub enum ConfigError {
         is_limit: bool,
     },
     /// A text that is no value of its setting.
-    WrongValue {
-        /// The setting.
-        name: &'static str,
-        /// As it was written.
-        value: String,
-        /// Where it was written.
-        origin: Origin,
-        /// What it must be.
-        expected: String,
-        /// What the setting is for.
-        reason: String,
-        /// The default, as TOML.
-        default: String,
-    },
+    WrongValue(Box<WrongValue>),
     /// The file cannot be read.
     File {
         /// As it was named.
@@ -96,7 +100,8 @@ impl fmt::Display for ConfigError {
             Self::WrongSection { name, origin, is_limit: false } => {
                 write!(f, "{origin} has {name} under [limits], but it is not a limit; put it above [limits]")
             }
-            Self::WrongValue { name, value, origin, expected, reason, default } => {
+            Self::WrongValue(wrong) => {
+                let WrongValue { name, value, origin, expected, reason, default } = &**wrong;
                 let reason = reason.trim_end_matches('.');
                 write!(
                     f,

@@ -12,9 +12,10 @@ mod sources;
 
 use std::net::SocketAddr;
 
-pub use error::ConfigError;
+pub use error::{ConfigError, WrongValue};
 pub use placement::{CpuList, allowed_cpus};
 pub use print::print;
+pub use setting::grouped;
 pub use sources::{Action, Command, Origin, Settled, command_line};
 
 use crate::limits::Limits;

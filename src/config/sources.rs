@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, WrongValue};
 use super::setting::Setting;
 use super::{Base, Config, allowed_cpus};
 use crate::limits::Limits;
@@ -96,13 +96,15 @@ fn set_in<S: Default>(
     let index = settings.iter().position(|setting| setting.name == name)?;
     let setting = &settings[index];
     origins[index] = origin.clone();
-    Some((setting.set)(into, text).map_err(|expected| ConfigError::WrongValue {
-        name: setting.name,
-        value: text.to_owned(),
-        origin: origin.clone(),
-        expected,
-        reason: setting.reason(),
-        default: (setting.show)(&S::default()),
+    Some((setting.set)(into, text).map_err(|expected| {
+        ConfigError::WrongValue(Box::new(WrongValue {
+            name: setting.name,
+            value: text.to_owned(),
+            origin: origin.clone(),
+            expected,
+            reason: setting.reason(),
+            default: (setting.show)(&S::default()),
+        }))
     }))
 }
 
@@ -358,7 +360,7 @@ mod tests {
             assert!(wrong.contains(part), "{part} in {wrong}");
         }
         for text in ["shards = 1.5", "tcp = 1", "insecure = 3", "cpus = [0, 1]", "shards = -1", "shards = 257", "tcp = {}"] {
-            assert!(matches!(file(text), Err(ConfigError::WrongValue { .. })), "{text}");
+            assert!(matches!(file(text), Err(ConfigError::WrongValue(_))), "{text}");
         }
     }
 

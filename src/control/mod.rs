@@ -6,5 +6,151 @@
 //!   main ----writes---> Health         <--reads--+
 //! ```
 
-pub mod exposition;
+mod exposition;
+mod health;
 pub mod metrics;
+mod ops;
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use rustix::thread::CpuSet;
+
+pub use health::{Health, Phase};
+use metrics::Metrics;
+
+/// Starts the control thread on a listener that is already bound, so that a taken address is the caller's error. It runs on `cpus`
+/// and ends after [`Phase::Stopped`].
+///
+/// # Errors
+/// The thread, its runtime or its event queue cannot be made.
+pub fn spawn(listener: TcpListener, metrics: Metrics, health: Arc<Health>, cpus: &[usize]) -> io::Result<JoinHandle<()>> {
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = {
+        let _context = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    let mut set = CpuSet::new();
+    cpus.iter().for_each(|cpu| set.set(*cpu));
+    std::thread::Builder::new().name("control".into()).spawn(move || {
+        stay_on(&set);
+        runtime.block_on(ops::serve(listener, ops::Ops::new(metrics, health)));
+    })
+}
+
+/// Binds this thread to processors. If that fails, it runs where it may, which costs speed and nothing else.
+fn stay_on(set: &CpuSet) {
+    if let Err(error) = rustix::thread::sched_setaffinity(None, set) {
+        tracing::warn!(%error, "the control thread could not be bound to its processors");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A control thread on a free port of loopback, stopped at the end of its test.
+    struct Running {
+        address: SocketAddr,
+        metrics: Metrics,
+        health: Arc<Health>,
+        thread: Option<JoinHandle<()>>,
+    }
+
+    impl Running {
+        fn start() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let (metrics, health) = (metrics::for_shards(2), Arc::new(Health::default()));
+            let cpus = crate::config::allowed_cpus().unwrap();
+            let thread = spawn(listener, metrics.clone(), health.clone(), &cpus).unwrap();
+            Self { address, metrics, health, thread: Some(thread) }
+        }
+
+        fn connect(&self) -> TcpStream {
+            let stream = TcpStream::connect(self.address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            stream
+        }
+
+        /// Sends a request as it stands and reads the answer to its end.
+        fn ask(&self, request: &str) -> String {
+            let mut stream = self.connect();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            // The end may be a reset when the server did not read all that was sent.
+            let _ = stream.read_to_string(&mut answer);
+            answer
+        }
+
+        fn get(&self, path: &str, host: &str) -> String {
+            self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+        }
+    }
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.health.set(Phase::Stopped);
+            self.thread.take().unwrap().join().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_pages_tell_phase_and_numbers() {
+        let running = Running::start();
+        running.metrics[1].deliveries.add(42);
+        assert!(running.get("/", "localhost").contains("/metrics"));
+        assert!(running.get("/healthz", "localhost").starts_with("HTTP/1.1 200"));
+        let starting = running.get("/readyz", "localhost");
+        assert!(starting.starts_with("HTTP/1.1 503") && starting.ends_with("starting\n"), "{starting}");
+        running.health.set(Phase::Ready);
+        assert!(running.get("/readyz", "localhost").starts_with("HTTP/1.1 200"));
+        running.health.set(Phase::Stopping);
+        assert!(running.get("/readyz", "localhost").ends_with("stopping\n"));
+        let metrics = running.get("/metrics", "127.0.0.1:7402");
+        assert!(
+            metrics.contains("application/openmetrics-text") && metrics.contains("campanile_deliveries_total{shard=\"1\"} 42")
+        );
+        assert!(running.get("/nothing", "localhost").starts_with("HTTP/1.1 404"));
+    }
+
+    #[test]
+    fn another_host_is_refused() {
+        let running = Running::start();
+        for host in ["evil.example", "localhost.evil.example:80", ""] {
+            assert!(running.get("/metrics", host).starts_with("HTTP/1.1 421"), "{host:?}");
+        }
+        assert!(running.ask("GET /metrics HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 400"));
+        assert!(
+            running
+                .ask("GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                .contains(" 421")
+        );
+    }
+
+    #[test]
+    fn large_headers_and_slow_requests_end() {
+        let running = Running::start();
+        let large = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(64 * 1024));
+        assert!(!running.ask(&large).contains("HTTP/1.1 200"));
+        let started = std::time::Instant::now();
+        running.ask("GET / HTTP/1.1\r\nHost: lo");
+        assert!(started.elapsed() < Duration::from_secs(15));
+    }
+
+    #[test]
+    fn many_silent_connections_leave_the_port_working() {
+        let running = Running::start();
+        let silent: Vec<TcpStream> = (0..200).map(|_| running.connect()).collect();
+        // They hold all places until the header time is over; who asks meanwhile waits and is served.
+        assert!(running.get("/healthz", "localhost").starts_with("HTTP/1.1 200"));
+        drop(silent);
+    }
+}

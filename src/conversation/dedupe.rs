@@ -51,6 +51,11 @@ pub enum Known {
 }
 
 impl Dedupe {
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// Looks a fingerprint up. What stands above `committed` is in flight.
     pub fn look_up(&self, fingerprint: Fingerprint, epoch: u64, committed: u64) -> Known {
         match self.seqs.get(&fingerprint) {

@@ -38,6 +38,11 @@ pub struct Group {
 }
 
 impl Group {
+    /// A group that its first record will fill.
+    pub fn new(open: bool, whole_history: bool) -> Group {
+        Group { open, whole_history, ..Group::default() }
+    }
+
     /// A member, if he is one.
     pub fn member(&self, user: &str) -> Option<&Member> {
         self.members.get(user)
@@ -215,7 +220,10 @@ mod tests {
         assert_eq!(decide(&g, "admin", Change::Remove { user: "member".into() }), Ok(RecordKind::removed));
         assert_eq!(decide(&g, "admin", Change::Remove { user: "owner".into() }), Err(ErrorCode::not_permitted));
         assert_eq!(decide(&g, "owner", Change::Remove { user: "nobody".into() }), Err(ErrorCode::not_a_member));
-        assert_eq!(decide(&g, "admin", Change::SetRole { user: "member".into(), role: Role::admin }), Err(ErrorCode::not_permitted));
+        assert_eq!(
+            decide(&g, "admin", Change::SetRole { user: "member".into(), role: Role::admin }),
+            Err(ErrorCode::not_permitted)
+        );
         assert_eq!(decide(&g, "admin", Change::Disband), Err(ErrorCode::not_permitted));
         assert_eq!(decide(&g, "owner", Change::Disband), Ok(RecordKind::disbanded));
     }

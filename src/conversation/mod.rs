@@ -90,7 +90,8 @@ enum Waiting {
 }
 
 impl Conversations {
-    /// No conversations yet. `first_epoch` must be larger than any that an earlier run may have given out.
+    /// No conversations yet. `first_epoch` must be larger than any that an earlier run may have given out; from there
+    /// on every shard takes each n-th number, so that no two conversations have the same epoch.
     pub fn new(slots: Slots, limits: Arc<Limits>, first_epoch: u64, hash_seed: u64) -> Conversations {
         let hasher = ahash::RandomState::with_seeds(hash_seed, 1, 2, 3);
         Conversations {
@@ -145,6 +146,20 @@ impl Conversations {
         }
     }
 
+    /// Looks at `count` conversations from `from` on and forgets what ran out. Says where to go on, if not all were seen.
+    pub fn sweep(&mut self, from: usize, count: usize, now: Now, fx: &mut Effects) -> Option<usize> {
+        let end = (from + count).min(self.all.len());
+        let (count_max, dedupe_ms) = (self.limits.dedupe_messages_max as usize, u64::from(self.limits.dedupe_ms));
+        for log in from..end {
+            let Some(conversation) = &mut self.all[log] else { continue };
+            conversation.dedupe.trim(conversation.committed, count_max, now.wall_ms.saturating_sub(dedupe_ms));
+            if conversation.is_forgotten() {
+                self.remove(log as LogId, fx);
+            }
+        }
+        (end < self.all.len()).then_some(end)
+    }
+
     fn find(&mut self, key: &Key) -> Option<&mut Conversation> {
         let log = *self.by_key.get(key)?;
         self.all[log as usize].as_mut()
@@ -166,7 +181,7 @@ impl Conversations {
         });
         self.by_key.insert(key.clone(), log);
         let epoch = self.next_epoch;
-        self.next_epoch += 1;
+        self.next_epoch += u64::from(self.slots.shards());
         Ok(self.all[log as usize].insert(Conversation {
             key,
             log,
@@ -216,6 +231,12 @@ impl Conversation {
         }
     }
 
+    /// A topic that nobody receives, that keeps nothing and remembers nothing: the next subscriber founds it anew, in another epoch.
+    fn is_forgotten(&self) -> bool {
+        let keeps_nothing = self.first > self.committed && self.in_flight.is_empty() && self.dedupe.is_empty();
+        self.key.kind() == Kind::Topic && self.interest.is_empty() && keeps_nothing
+    }
+
     fn head(&self, user: &str) -> Head {
         let visible_from = match &self.group {
             Some(group) if !group.whole_history => group.member(user).map_or(1, |m| m.joined),
@@ -225,7 +246,14 @@ impl Conversation {
     }
 
     /// Gives a record the next place, provisionally, and sends it to the store.
-    fn append(&mut self, sender: Name, content: Content, in_flight: impl FnOnce(Arc<Record>) -> InFlight, now: Now, fx: &mut Effects) {
+    fn append(
+        &mut self,
+        sender: Name,
+        content: Content,
+        in_flight: impl FnOnce(Arc<Record>) -> InFlight,
+        now: Now,
+        fx: &mut Effects,
+    ) {
         self.last_seq += 1;
         self.last_time_ms = self.last_time_ms.max(now.wall_ms);
         if content.kind != RecordKind::message {

@@ -166,11 +166,15 @@ impl Lanes {
         rung
     }
 
+    /// Whether this shard has said something to itself that it has not taken.
+    pub fn has_own(&self) -> bool {
+        let own = &self.outgoing[self.me as usize];
+        !own.requests.is_empty() || !own.events.is_empty()
+    }
+
     /// Whether anything waits to be taken.
     pub fn has_incoming(&self) -> bool {
-        let own = &self.outgoing[self.me as usize];
-        let own_waits = !own.requests.is_empty() || !own.events.is_empty();
-        own_waits || self.incoming.iter().flatten().any(|lanes| !lanes.requests.is_empty() || !lanes.events.is_empty())
+        self.has_own() || self.incoming.iter().flatten().any(|lanes| !lanes.requests.is_empty() || !lanes.events.is_empty())
     }
 
     /// Requests and events that wait to be taken.
@@ -197,6 +201,10 @@ impl Lanes {
 fn publish_all<T>(staged: &mut VecDeque<T>, lane: &mut Producer<T>) {
     if staged.is_empty() {
         return;
+    }
+    if lane.is_abandoned() {
+        // The other shard has ended before its time was up, or after it: nobody is there to read this.
+        return staged.clear();
     }
     let chunk = lane.write_chunk_uninit(staged.len()).expect("a lane has room for what was staged");
     chunk.fill_from_iter(staged.drain(..));
@@ -244,7 +252,10 @@ mod tests {
             for (me, lanes) in [&mut a, &mut b].into_iter().enumerate() {
                 let other = 1 - me as ShardId;
                 while left[me] > 0 && credits[me] > 0 {
-                    lanes.request(other, Request::Unwatch { user: "u".into(), session: crate::mesh::SessionKey { index: 0, generation: 0 } });
+                    lanes.request(
+                        other,
+                        Request::Unwatch { user: "u".into(), session: crate::mesh::SessionKey { index: 0, generation: 0 } },
+                    );
                     left[me] -= 1;
                     credits[me] -= 1;
                 }

@@ -67,13 +67,28 @@ impl Refusal {
 #[allow(missing_docs)]
 pub enum Change {
     /// The members besides the creator; all of them have been hinted.
-    Create { title: Bytes, open: bool, whole_history: bool, members: Vec<Name> },
-    Title { title: Bytes },
-    Add { user: Name, role: Role },
-    Remove { user: Name },
+    Create {
+        title: Bytes,
+        open: bool,
+        whole_history: bool,
+        members: Vec<Name>,
+    },
+    Title {
+        title: Bytes,
+    },
+    Add {
+        user: Name,
+        role: Role,
+    },
+    Remove {
+        user: Name,
+    },
     Join,
     Leave,
-    SetRole { user: Name, role: Role },
+    SetRole {
+        user: Name,
+        role: Role,
+    },
     Disband,
 }
 
@@ -131,25 +146,74 @@ pub enum Request {
     Publish(Box<Publish>),
     Change(Box<GroupChange>),
     /// A session wants to receive the conversation.
-    Attach { key: Key, user: Name, session: SessionKey },
+    Attach {
+        key: Key,
+        user: Name,
+        session: SessionKey,
+    },
     /// So many of the attachments of the asking shard are over.
-    Detach { key: Key, attachments: u32 },
+    Detach {
+        key: Key,
+        attachments: u32,
+    },
     Read(Box<Read>),
-    Members { key: Key, user: Name, reply: Reply, after: Option<Name>, limit: u32 },
+    Members {
+        key: Key,
+        user: Name,
+        reply: Reply,
+        after: Option<Name>,
+        limit: u32,
+    },
     /// What a list of conversations says of one.
-    Describe { key: Key, user: Name, part: Part },
-    Receipt { key: Key, user: Name, reply: Reply, kind: ReceiptKind, cursor: (u64, u64) },
-    Ephemeral { key: Key, sender: Name, reply: Reply, name: Box<str>, body: Bytes },
+    Describe {
+        key: Key,
+        user: Name,
+        part: Part,
+    },
+    Receipt {
+        key: Key,
+        user: Name,
+        reply: Reply,
+        kind: ReceiptKind,
+        cursor: (u64, u64),
+    },
+    Ephemeral {
+        key: Key,
+        sender: Name,
+        reply: Reply,
+        name: Box<str>,
+        body: Bytes,
+    },
     /// Which shards have receivers?
-    Receivers { key: Key, user: Name, part: Part },
+    Receivers {
+        key: Key,
+        user: Name,
+        part: Part,
+    },
     // ---- to the shard of receivers
-    CountReceivers { key: Key, part: Part },
+    CountReceivers {
+        key: Key,
+        part: Part,
+    },
     // ---- to a user's home
     /// Put the conversation into the user's list before the record that it points to is written.
-    Hint { user: Name, key: Key, then: Then },
+    Hint {
+        user: Name,
+        key: Key,
+        then: Then,
+    },
     /// Is he there? With `watch`, tell the session at each change too. `shared` are the groups of the asker, hashed.
-    Presence { user: Name, asker: Name, shared: Arc<[u64]>, watch: Option<SessionKey>, part: Part },
-    Unwatch { user: Name, session: SessionKey },
+    Presence {
+        user: Name,
+        asker: Name,
+        shared: Arc<[u64]>,
+        watch: Option<SessionKey>,
+        part: Part,
+    },
+    Unwatch {
+        user: Name,
+        session: SessionKey,
+    },
 }
 
 /// What is to be done once a hint is in the list.
@@ -237,27 +301,93 @@ pub struct Description {
 #[allow(missing_docs)]
 pub enum Event {
     // ---- answers
-    Placed { reply: Reply, result: Result<Placed, Refusal> },
-    Changed { key: Key, reply: Reply, created: bool, result: Result<Placed, Refusal> },
-    Attached { key: Key, session: SessionKey, result: Result<Head, Refusal> },
+    Placed {
+        reply: Reply,
+        result: Result<Placed, Refusal>,
+    },
+    Changed {
+        key: Key,
+        reply: Reply,
+        created: bool,
+        result: Result<Placed, Refusal>,
+    },
+    Attached {
+        key: Key,
+        session: SessionKey,
+        result: Result<Head, Refusal>,
+    },
     Detached,
-    Page { key: Key, purpose: ReadFor, result: Result<Box<Page>, Refusal> },
-    Members { key: Key, reply: Reply, result: Result<(Vec<MemberLine>, bool), Refusal> },
-    Described { part: Part, description: Option<Box<Description>> },
-    Done { reply: Reply, result: Result<(), Refusal> },
-    Receivers { key: Key, part: Part, result: Result<SmallVec<[ShardId; 8]>, Refusal> },
-    Counted { part: Part, sessions: u64 },
-    Hinted { key: Key, then: Then, result: Result<(), Refusal> },
-    PresenceIs { part: Part, online: bool, last_seen_ms: u64 },
+    Page {
+        key: Key,
+        purpose: ReadFor,
+        result: Result<Box<Page>, Refusal>,
+    },
+    Members {
+        key: Key,
+        reply: Reply,
+        result: Result<(Vec<MemberLine>, bool), Refusal>,
+    },
+    Described {
+        part: Part,
+        description: Option<Box<Description>>,
+    },
+    Done {
+        reply: Reply,
+        result: Result<(), Refusal>,
+    },
+    Receivers {
+        key: Key,
+        part: Part,
+        result: Result<SmallVec<[ShardId; 8]>, Refusal>,
+    },
+    Counted {
+        part: Part,
+        sessions: u64,
+    },
+    Hinted {
+        key: Key,
+        then: Then,
+        result: Result<(), Refusal>,
+    },
+    PresenceIs {
+        part: Part,
+        online: bool,
+        last_seen_ms: u64,
+    },
     Unwatched,
     // ---- news
     /// The next record of a conversation with receivers here. The session that published it has its ack instead.
-    Delivered { key: Key, record: Arc<Record>, publisher: Option<SessionKey> },
+    Delivered {
+        key: Key,
+        record: Arc<Record>,
+        publisher: Option<SessionKey>,
+    },
     /// A user of this home is a member from this record on. If one of his sessions wrote it, that session has its ack.
-    MemberAdded { key: Key, user: Name, place: (u64, u64), publisher: Option<SessionKey> },
-    Receipted { key: Key, user: Name, kind: ReceiptKind, cursor: (u64, u64), origin: Option<SessionKey> },
-    Ephemeral { key: Key, sender: Name, name: Box<str>, body: Bytes },
-    PresenceChanged { session: SessionKey, user: Name, online: bool, last_seen_ms: u64 },
+    MemberAdded {
+        key: Key,
+        user: Name,
+        place: (u64, u64),
+        publisher: Option<SessionKey>,
+    },
+    Receipted {
+        key: Key,
+        user: Name,
+        kind: ReceiptKind,
+        cursor: (u64, u64),
+        origin: Option<SessionKey>,
+    },
+    Ephemeral {
+        key: Key,
+        sender: Name,
+        name: Box<str>,
+        body: Bytes,
+    },
+    PresenceChanged {
+        session: SessionKey,
+        user: Name,
+        online: bool,
+        last_seen_ms: u64,
+    },
     /// A connection has come to the home of the user that it logs in.
     HandedOver(Box<HandedOver>),
 }

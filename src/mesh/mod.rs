@@ -6,6 +6,6 @@ mod message;
 mod sync;
 
 pub use message::{
-    Change, Description, Event, GroupChange, HandedOver, Head, MemberLine, Page, Part, Placed, Publish, Read, ReadFor, Refusal, Reply, Request,
-    SessionKey, Skipped, Then,
+    Change, Description, Event, GroupChange, HandedOver, Head, MemberLine, Page, Part, Placed, Publish, Read, ReadFor, Refusal,
+    Reply, Request, SessionKey, Skipped, Then,
 };

@@ -23,8 +23,8 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 pub use batch::{BATCH_BYTES, OpenBatch, Segment};
 pub use buffers::BufferId;
 use buffers::Buffers;
-pub use sends::{SEGMENTS_MAX, Segments};
 use sends::{InFlight, Sends};
+pub use sends::{SEGMENTS_MAX, Segments};
 
 /// Submission entries: a longer turn submits more than once.
 const SUBMISSIONS: u32 = 1024;
@@ -172,6 +172,11 @@ impl Ring {
     pub fn receive_once(&mut self, slot: Slot) {
         let entry = opcode::Recv::new(Fixed(slot.0), std::ptr::null_mut(), 0).buf_group(buffers::GROUP).build();
         self.push(entry.flags(squeue::Flags::BUFFER_SELECT).user_data(tag(Op::Receive, slot.0)));
+    }
+
+    /// Ends an armed receive; it completes once more, without `more`.
+    pub fn stop_receiving(&mut self, slot: Slot) {
+        self.push(opcode::AsyncCancel::new(tag(Op::Receive, slot.0)).build().user_data(0));
     }
 
     /// The bytes of a completion.

@@ -46,10 +46,8 @@ impl InFlight {
 
 impl Message {
     fn over(segments: &[Segment]) -> Message {
-        let mut vectors: Vec<libc::iovec> = segments
-            .iter()
-            .map(|s| libc::iovec { iov_base: s.bytes().as_ptr().cast_mut().cast(), iov_len: s.len() })
-            .collect();
+        let mut vectors: Vec<libc::iovec> =
+            segments.iter().map(|s| libc::iovec { iov_base: s.bytes().as_ptr().cast_mut().cast(), iov_len: s.len() }).collect();
         // SAFETY: a msghdr of zeros is a valid one with no address, no control data and no vectors.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         header.msg_iov = vectors.as_mut_ptr();

@@ -14,6 +14,7 @@ pub(super) struct Credits {
 
 #[derive(Debug)]
 struct Account {
+    all: u32,
     left: u32,
     /// Requests that this shard makes by itself (attach, detach, pages ...) and that had no credit. They go first.
     deferred: VecDeque<Request>,
@@ -21,7 +22,12 @@ struct Account {
 
 impl Credits {
     pub(super) fn new(shards: ShardId, each: u32) -> Credits {
-        Credits { homes: (0..shards).map(|_| Account { left: each, deferred: VecDeque::new() }).collect() }
+        Credits { homes: (0..shards).map(|_| Account { all: each, left: each, deferred: VecDeque::new() }).collect() }
+    }
+
+    /// Whether nothing is on its way.
+    pub(super) fn are_all_home(&self) -> bool {
+        self.homes.iter().all(|account| account.left == account.all)
     }
 
     /// Takes a credit for a client's request.

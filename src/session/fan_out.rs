@@ -70,7 +70,7 @@ pub(super) struct Link {
 
 /// What is handed to each receiver: a record, or word of numbers that do not come.
 struct Item {
-    from: u64,
+    /// The number that it moves a receiver's cursor to.
     to: u64,
     frame: Segment,
     record: Option<Arc<Record>>,
@@ -194,7 +194,7 @@ impl Users {
     fn enqueue_record(&mut self, index: u32, record: Arc<Record>, publisher: Option<SessionKey>, fx: &mut Effects) {
         let frame = fx.message(&self.mirrors[index].key, "", &record);
         let seq = record.seq;
-        self.enqueue(index, Item { from: seq, to: seq, frame, record: Some(record), publisher });
+        self.enqueue(index, Item { to: seq, frame, record: Some(record), publisher });
     }
 
     fn enqueue(&mut self, index: u32, item: Item) {
@@ -228,7 +228,7 @@ impl Users {
     fn enqueue_skip(&mut self, index: u32, epoch: u64, skipped: Skipped, fx: &mut Effects) {
         let key = self.mirrors[index].key.clone();
         let frame = fx.frame(0, |b| frames::skip(b, key.address(""), epoch, skipped));
-        self.enqueue(index, Item { from: skipped.from, to: skipped.to, frame, record: None, publisher: None });
+        self.enqueue(index, Item { to: skipped.to, frame, record: None, publisher: None });
     }
 
     fn fan_out_next_turn(&mut self, index: u32) {

@@ -122,10 +122,7 @@ pub fn conversation_info(
     let read = read.max(description.read);
     let unread = committed.saturating_sub(read.max(visible_from - 1).max(first - 1));
     let role = description.role;
-    s::ConversationInfo::create(
-        b,
-        &s::ConversationInfoArgs { conversation, title, role, epoch, first, committed, read, unread },
-    )
+    s::ConversationInfo::create(b, &s::ConversationInfoArgs { conversation, title, role, epoch, first, committed, read, unread })
 }
 
 /// The last word.

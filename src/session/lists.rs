@@ -105,9 +105,7 @@ impl Users {
                     let items: Vec<_> = lines
                         .iter()
                         .filter_map(|(key, read, description)| Some((key, read, description.as_ref()?)))
-                        .map(|(key, read, description)| {
-                            frames::conversation_info(b, key.address(&viewer), description, *read)
-                        })
+                        .map(|(key, read, description)| frames::conversation_info(b, key.address(&viewer), description, *read))
                         .collect();
                     let items = Some(b.create_vector(&items));
                     s::ConversationsPage::create(b, &s::ConversationsPageArgs { items, next, has_more })

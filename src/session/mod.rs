@@ -58,6 +58,7 @@ pub struct Users {
     lingering: VecDeque<(u64, u32, u32)>,
     /// News for other shards that wait for room in their lanes.
     news: VecDeque<(ShardId, Event)>,
+    is_stopping: bool,
     first_session_id: u64,
 }
 
@@ -145,6 +146,7 @@ impl Users {
             credits: Credits::new(slots.shards(), limits.lane_capacity),
             lingering: VecDeque::new(),
             news: VecDeque::new(),
+            is_stopping: false,
             first_session_id: seed,
             limits,
         }
@@ -158,6 +160,10 @@ impl Users {
     /// A frame of a session that is logged in.
     pub fn frame(&mut self, session: SessionKey, frame: Frame<'_>, now: Now, fx: &mut Effects) {
         let reply = Reply { session, reference: frame.ref_() };
+        if self.session(session).is_none() {
+            // It was replaced a moment ago; its connection does not know yet.
+            return;
+        }
         if let Err(failure) = self.verb(reply, frame, now, fx) {
             self.fail(reply, &failure, fx);
         }
@@ -250,6 +256,16 @@ impl Users {
     /// Whether [`Self::work`] has more to do.
     pub fn has_work(&self) -> bool {
         !self.fanning_out.is_empty() || !self.news.is_empty()
+    }
+
+    /// From now on nothing is published. What was is still delivered.
+    pub fn stop_publishing(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// Whether every request that left here has been answered.
+    pub fn is_quiet(&self) -> bool {
+        self.credits.are_all_home() && !self.has_work()
     }
 
     // ---- what all verbs share

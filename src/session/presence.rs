@@ -123,7 +123,14 @@ impl Users {
         });
     }
 
-    pub(super) fn presence_changed(&mut self, session: SessionKey, user: &str, online: bool, last_seen_ms: u64, fx: &mut Effects) {
+    pub(super) fn presence_changed(
+        &mut self,
+        session: SessionKey,
+        user: &str,
+        online: bool,
+        last_seen_ms: u64,
+        fx: &mut Effects,
+    ) {
         let Some(connection) = self.session(session).map(|s| s.connection) else { return };
         let frame = fx.frame(0, |b| {
             let user = Some(b.create_string(user));

@@ -13,6 +13,9 @@ use crate::wire::schema::{self as s, ErrorCode};
 
 impl Users {
     pub(super) fn publish(&mut self, reply: Reply, body: s::Publish<'_>, now: Now, fx: &mut Effects) -> Outcome {
+        if self.is_stopping {
+            return Err(ErrorCode::shutting_down.into());
+        }
         let address = address(body.conversation())?;
         let content = content(body, self.limits.body_bytes_max as usize)?;
         self.take_publish_token(reply, now)?;
@@ -30,9 +33,10 @@ impl Users {
     fn take_publish_token(&mut self, reply: Reply, now: Now) -> Outcome {
         let Some(rate) = self.publish_rate else { return Ok(()) };
         let user = self.sessions[reply.session.index].user;
-        self.users[user].bucket.take(rate, now.mono_ms).map_err(|retry_after_ms| {
-            Failure::from(Refusal { code: ErrorCode::rate_limited, retry_after_ms })
-        })
+        self.users[user]
+            .bucket
+            .take(rate, now.mono_ms)
+            .map_err(|retry_after_ms| Failure::from(Refusal { code: ErrorCode::rate_limited, retry_after_ms }))
     }
 
     /// The first message to somebody waits until his list knows of the conversation, and so do those that follow it meanwhile.

@@ -150,7 +150,8 @@ impl Users {
             _ => None,
         };
         let is_attaching = |c: &CatchUp| c.key == key && c.state == State::Attaching;
-        let waiting = self.session(session).and_then(|s| s.more.as_ref()).is_some_and(|more| more.catch_ups.iter().any(is_attaching));
+        let waiting =
+            self.session(session).and_then(|s| s.more.as_ref()).is_some_and(|more| more.catch_ups.iter().any(is_attaching));
         match (waiting, result) {
             (true, Ok(head)) => self.begin(session, &key, mirror, head, fx),
             (true, Err(refusal)) => self.not_attached(session, &key, refusal, fx),
@@ -435,11 +436,10 @@ mod beginnings {
     #[test]
     fn any_other_cursor_is_answered_with_a_gap() {
         let gap = Beginning { next: 10, gap: true, skipped: None };
-        assert_eq!([from((4, 14), HEAD), from((5, 21), HEAD), from((5, 8), HEAD), from((0, 0), HEAD)], [(); 4].map(|()| Beginning {
-            next: gap.next,
-            gap: gap.gap,
-            skipped: None
-        }));
+        assert_eq!(
+            [from((4, 14), HEAD), from((5, 21), HEAD), from((5, 8), HEAD), from((0, 0), HEAD)],
+            [(); 4].map(|()| Beginning { next: gap.next, gap: gap.gap, skipped: None })
+        );
         let whole = Head { first: 1, ..HEAD };
         assert_eq!(from((0, 0), whole), Beginning { next: 1, gap: false, skipped: None });
     }

@@ -75,9 +75,21 @@ pub struct AppendFailed;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Outcome {
-    Appended { log: LogId, attempt: u32, seq: u64, result: Result<(), AppendFailed> },
+    Appended {
+        log: LogId,
+        attempt: u32,
+        seq: u64,
+        result: Result<(), AppendFailed>,
+    },
     /// Older records were dropped: this is the first that is kept, or the next to come.
-    Trimmed { log: LogId, first: u64 },
+    Trimmed {
+        log: LogId,
+        first: u64,
+    },
     /// Ascending, without holes.
-    Range { log: LogId, records: Vec<Arc<Record>>, asked: Asked },
+    Range {
+        log: LogId,
+        records: Vec<Arc<Record>>,
+        asked: Asked,
+    },
 }

@@ -1,0 +1,230 @@
+//! The ops port: a few HTTP pages for operators and their machines.
+//!
+//! Every request must name a host that is this server (see [`host_is_ours`]); a web page that a browser on this machine happens to
+//! show cannot read the metrics through a name that it lets point here. Whoever connects holds little: connections, header bytes and
+//! times are bounded, and a connection above the bound waits in the kernel's queue.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use prometheus_client::registry::Registry;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::exposition;
+use super::health::{Health, Sample, Watch};
+use super::metrics::Metrics;
+
+/// Connections at once: enough for all who scrape and look, few enough to leave the descriptors to clients.
+const CONNECTIONS_MAX: usize = 64;
+/// A request's line and headers together; hyper wants at least 8 KiB.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Headers of one request.
+const HEADERS_MAX: usize = 64;
+/// A request must be whole within this time after the connection or the last answer.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// No connection lives longer, whatever it does: one that reads its answer slowly must not keep its place.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(60);
+/// How often the shards' numbers are looked at for health.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// After a failed accept (no descriptor left) the next try waits this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What `/` answers.
+const INDEX: &str = "Campanile operations: /healthz (alive), /readyz (wants clients), /metrics (Prometheus).\n";
+
+/// What the pages are made from.
+pub(super) struct Ops {
+    metrics: Metrics,
+    health: Arc<Health>,
+    registry: Registry,
+    /// Only this thread locks it; axum wants it anyway.
+    watch: Mutex<Watch>,
+}
+
+impl Ops {
+    pub(super) fn new(metrics: Metrics, health: Arc<Health>) -> Arc<Self> {
+        let registry = exposition::registry(metrics.clone());
+        let watch = Mutex::new(Watch::new(samples(&metrics), Instant::now()));
+        Arc::new(Self { metrics, health, registry, watch })
+    }
+
+    /// Asks the watch, after one more look.
+    fn ask(&self, question: impl Fn(&Watch, Instant) -> Option<String>) -> Option<String> {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        watch.look(samples(&self.metrics), now);
+        question(&watch, now)
+    }
+}
+
+/// One look at all shards.
+fn samples(metrics: &Metrics) -> impl Iterator<Item = Sample> {
+    metrics.iter().map(|metrics| Sample::from(&**metrics))
+}
+
+/// Serves until the server has stopped.
+pub(super) async fn serve(listener: TcpListener, ops: Arc<Ops>) {
+    let looking = tokio::spawn(look_regularly(ops.clone()));
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let pages = pages(ops.clone());
+    tokio::select! {
+        () = accept(listener, &places, &pages) => {}
+        () = ops.health.stopped() => {}
+    }
+    looking.abort();
+}
+
+/// Samples the shards also when nobody asks, so that the first who asks hears of a shard that has hung for long.
+async fn look_regularly(ops: Arc<Ops>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        ops.ask(|_, _| None);
+    }
+}
+
+/// Accepts as long as there are places.
+async fn accept(listener: TcpListener, places: &Arc<Semaphore>, pages: &Router) {
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(connection(stream, pages.clone(), place))),
+            Err(error) => {
+                tracing::warn!(%error, "ops port: accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One connection, from its first request to its end. `place` is given back when it ends.
+async fn connection(stream: TcpStream, pages: Router, place: OwnedSemaphorePermit) {
+    let Ok(address) = stream.local_addr() else { return };
+    let pages = pages.layer(middleware::from_fn_with_state(address, only_our_host));
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(pages));
+    // A peer that goes away or is slow is no news.
+    let _ = tokio::time::timeout(CONNECTION_TIME_MAX, served).await;
+    drop(place);
+}
+
+/// The pages.
+fn pages(ops: Arc<Ops>) -> Router {
+    Router::new()
+        .route("/", get(|| async { INDEX }))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(ops)
+}
+
+/// 200 as long as a restart would not help.
+async fn healthz(State(ops): State<Arc<Ops>>) -> (StatusCode, String) {
+    let phase = ops.health.phase();
+    verdict(ops.ask(|watch, now| watch.not_alive(phase, now)))
+}
+
+/// 200 if clients may come.
+async fn readyz(State(ops): State<Arc<Ops>>) -> (StatusCode, String) {
+    let phase = ops.health.phase();
+    verdict(ops.ask(|watch, now| watch.not_ready(phase, now)))
+}
+
+/// What a balancer reads (the status) and what a person reads (the text).
+fn verdict(reason: Option<String>) -> (StatusCode, String) {
+    match reason {
+        None => (StatusCode::OK, "ok\n".into()),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+/// The numbers of all shards.
+async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
+    match exposition::text(&ops.registry) {
+        Ok(text) => ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Answers only requests that name this server. `address`: where the connection arrived.
+async fn only_our_host(State(address): State<SocketAddr>, request: Request, next: Next) -> Result<Response, Infallible> {
+    let of_header = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or(""));
+    let host = request.uri().authority().map(|authority| authority.as_str()).or(of_header);
+    let refusal = match host {
+        Some(host) if host_is_ours(host, address.ip()) => return Ok(next.run(request).await),
+        Some(_) => {
+            (StatusCode::MISDIRECTED_REQUEST, "This is not the host that the request names; use localhost or the address.\n")
+        }
+        None => (StatusCode::BAD_REQUEST, "The request names no host.\n"),
+    };
+    Ok(refusal.into_response())
+}
+
+/// Whether a Host header (`name`, `name:port`, `[v6]:port`) means this server: localhost, a loopback address, or the address at which
+/// the connection arrived. No other name: whoever owns a name can let it point here, and then a browser takes his page for ours.
+fn host_is_ours(host: &str, arrived_at: IpAddr) -> bool {
+    let Some(name) = without_port(host) else { return false };
+    if name.eq_ignore_ascii_case("localhost") {
+        return true;
+    }
+    let Ok(address) = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() else { return false };
+    address.to_canonical().is_loopback() || address.to_canonical() == arrived_at.to_canonical()
+}
+
+/// The host without its port, which may be any: a port that was forwarded has another number.
+fn without_port(host: &str) -> Option<&str> {
+    let name_end = if host.starts_with('[') { host.find(']')? + 1 } else { host.find(':').unwrap_or(host.len()) };
+    let (name, port) = host.split_at(name_end);
+    let is_port = port.is_empty() || (port.starts_with(':') && port[1..].parse::<u16>().is_ok());
+    is_port.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_localhost_loopback_and_the_own_address_are_ours() {
+        let arrived_at: IpAddr = "192.0.2.7".parse().unwrap();
+        for ours in [
+            "localhost",
+            "LOCALHOST:7402",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "[::1]",
+            "[::1]:7402",
+            "192.0.2.7:80",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(host_is_ours(ours, arrived_at), "{ours}");
+        }
+        for not_ours in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "192.0.2.8",
+            "127.0.0.1.evil.example",
+            "localhost:port",
+            "[::1",
+            ":80",
+            "[::1]x",
+        ] {
+            assert!(!host_is_ours(not_ours, arrived_at), "{not_ours}");
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! One connection: its phase, its partial frame, its outbox, its deadlines. It decides; the shard's loop acts.
+
+use super::Outbox;
+use crate::clock::Now;
+use crate::limits::Limits;
+use crate::mesh::SessionKey;
+use crate::slot::ShardId;
+use crate::wire::schema::{CloseCode, Frame};
+use crate::wire::{Split, read, split};
+
+/// How long a peer that was told to go may take to read that and go.
+const GOODBYE_MS: u64 = 1000;
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Accepted; its first frame has not come. Nothing is armed but a receive for one buffer.
+    Login {
+        /// When it must have logged in (monotonic ms).
+        deadline_ms: u64,
+    },
+    /// On its way to another ring's table.
+    Moving {
+        /// The user's home.
+        to: ShardId,
+        /// See [`Phase::Login`].
+        deadline_ms: u64,
+    },
+    /// Logged in.
+    Active {
+        /// Whose it is.
+        session: SessionKey,
+    },
+    /// Told to go away; what it sends is thrown away until it goes.
+    Goodbye {
+        /// Then it is closed without more ado.
+        deadline_ms: u64,
+    },
+    /// Shut down; waits for the kernel's last completion.
+    Closing,
+    /// The slot is being freed; nothing else is in flight.
+    Closed,
+}
+
+/// What a shard keeps for a socket.
+#[derive(Debug)]
+pub struct Connection {
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// What waits to be sent.
+    pub outbox: Outbox,
+    /// The beginning of a frame that is not whole yet.
+    partial: Option<Box<Partial>>,
+    /// When something was last heard from the peer.
+    heard_ms: u64,
+    /// When the send in flight was submitted.
+    send_began_ms: u64,
+    /// Tells this use of the slot from earlier ones, for timers.
+    pub stamp: u32,
+    /// A receive is armed.
+    pub receiving: bool,
+    /// Shut-downs and questions that the kernel has not answered.
+    pub asked: u8,
+    /// The sending half is shut down, or about to be.
+    pub is_shut: bool,
+    /// Reading stopped because answers had no room.
+    pub is_paused: bool,
+    /// It was pinged since it was last heard.
+    is_pinged: bool,
+    /// The session wants to know when everything was sent.
+    pub tell_drained: bool,
+    /// It is in the list of those to be sent to.
+    pub is_dirty: bool,
+    /// It is in the list of those who read slowly.
+    pub is_stalled: bool,
+}
+
+#[derive(Debug)]
+struct Partial {
+    bytes: Vec<u8>,
+    began_ms: u64,
+}
+
+/// What the front of the received bytes is.
+#[derive(Debug)]
+pub enum Parsed<'a> {
+    /// A sound frame of so many bytes.
+    Frame(Frame<'a>, usize),
+    /// More bytes are needed.
+    Partial,
+    /// This connection cannot go on.
+    Broken(CloseCode),
+}
+
+/// What a timer finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing yet.
+    Nothing,
+    /// It should say something.
+    Ping,
+    /// It is to be told to go.
+    Close(CloseCode),
+    /// It was told, and did not go.
+    Abandon,
+}
+
+impl Connection {
+    /// A new connection that must log in by `deadline_ms`.
+    pub fn new(stamp: u32, now: Now, deadline_ms: u64) -> Connection {
+        Connection {
+            phase: Phase::Login { deadline_ms },
+            outbox: Outbox::default(),
+            partial: None,
+            heard_ms: now.mono_ms,
+            send_began_ms: 0,
+            stamp,
+            receiving: false,
+            asked: 0,
+            is_shut: false,
+            is_paused: false,
+            is_pinged: false,
+            tell_drained: false,
+            is_dirty: false,
+            is_stalled: false,
+        }
+    }
+
+    /// Reads the front of `bytes`.
+    pub fn parse<'a>(bytes: &'a [u8], limits: &Limits) -> Parsed<'a> {
+        match split(bytes, limits.frame_bytes_max as usize) {
+            Split::More(_) => Parsed::Partial,
+            Split::TooLarge => Parsed::Broken(CloseCode::frame_too_large),
+            Split::Whole(length) => match read(&bytes[..length]) {
+                Ok(frame) => Parsed::Frame(frame, length),
+                Err(_) => Parsed::Broken(CloseCode::malformed_frame),
+            },
+        }
+    }
+
+    /// The peer has sent something.
+    pub fn heard(&mut self, now: Now) {
+        self.heard_ms = now.mono_ms;
+        self.is_pinged = false;
+    }
+
+    /// Whether bytes wait for the rest of their frame, or for reading to go on.
+    pub fn has_partial(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// Takes the bytes that wait.
+    pub fn take_partial(&mut self) -> Vec<u8> {
+        self.partial.take().map(|partial| partial.bytes).unwrap_or_default()
+    }
+
+    /// Keeps bytes until there are more. `is_new_frame`: the frame that they begin began now.
+    pub fn keep_partial(&mut self, bytes: Vec<u8>, is_new_frame: bool, began_ms: u64, now: Now) {
+        if !bytes.is_empty() {
+            let began_ms = if is_new_frame { now.mono_ms } else { began_ms };
+            self.partial = Some(Box::new(Partial { bytes, began_ms }));
+        }
+    }
+
+    /// When the frame that waits began.
+    pub fn partial_began_ms(&self) -> u64 {
+        self.partial.as_ref().map_or(0, |partial| partial.began_ms)
+    }
+
+    /// A send was submitted.
+    pub fn send_began(&mut self, now: Now) {
+        self.send_began_ms = now.mono_ms;
+    }
+
+    /// The session, while logged in.
+    pub fn session(&self) -> Option<SessionKey> {
+        match self.phase {
+            Phase::Active { session } => Some(session),
+            _ => None,
+        }
+    }
+
+    /// It has been told to go.
+    pub fn begin_goodbye(&mut self, now: Now) {
+        self.phase = Phase::Goodbye { deadline_ms: now.mono_ms + GOODBYE_MS };
+        self.partial = None;
+        self.tell_drained = false;
+    }
+
+    /// Whether the kernel still works on anything of it.
+    pub fn is_quiet(&self) -> bool {
+        !self.receiving && self.asked == 0 && !self.outbox.is_in_flight()
+    }
+
+    /// What is due now.
+    pub fn due(&mut self, now: Now, limits: &Limits) -> Due {
+        let passed = |since_ms: u64, limit_ms: u32| now.mono_ms >= since_ms + u64::from(limit_ms);
+        match self.phase {
+            Phase::Login { deadline_ms } if now.mono_ms >= deadline_ms => Due::Close(CloseCode::login_timeout),
+            Phase::Goodbye { deadline_ms } if now.mono_ms >= deadline_ms => Due::Abandon,
+            Phase::Active { .. } => {
+                let stalled = self.outbox.is_in_flight() && passed(self.send_began_ms, limits.send_stall_timeout_ms);
+                let unfinished = self.partial.as_ref().is_some_and(|p| passed(p.began_ms, limits.frame_timeout_ms));
+                if stalled {
+                    Due::Close(CloseCode::slow_consumer)
+                } else if self.is_paused {
+                    // It may have said much that was not read: it is not silent, we are deaf.
+                    Due::Nothing
+                } else if unfinished {
+                    Due::Close(CloseCode::frame_timeout)
+                } else if passed(self.heard_ms, limits.idle_timeout_ms) {
+                    Due::Close(CloseCode::idle_timeout)
+                } else if !self.is_pinged && passed(self.heard_ms, limits.heartbeat_ms) {
+                    self.is_pinged = true;
+                    Due::Ping
+                } else {
+                    Due::Nothing
+                }
+            }
+            _ => Due::Nothing,
+        }
+    }
+
+    /// When to look at [`Self::due`] next. A frame or a send that begins meanwhile has its own limit, which bounds how far ahead this is.
+    pub fn look_again_ms(&self, now: Now, limits: &Limits) -> u64 {
+        match self.phase {
+            Phase::Login { deadline_ms } | Phase::Goodbye { deadline_ms } | Phase::Moving { deadline_ms, .. } => deadline_ms,
+            Phase::Closing | Phase::Closed => now.mono_ms + GOODBYE_MS,
+            Phase::Active { .. } => {
+                let silence_ms = if self.is_pinged { limits.idle_timeout_ms } else { limits.heartbeat_ms };
+                let silent_ms = self.heard_ms + u64::from(silence_ms);
+                let within_ms = limits.frame_timeout_ms.min(limits.send_stall_timeout_ms).min(limits.heartbeat_ms);
+                silent_ms.clamp(now.mono_ms + 1, now.mono_ms + u64::from(within_ms))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(mono_ms: u64) -> Now {
+        Now { mono_ms, wall_ms: 0 }
+    }
+
+    fn active() -> Connection {
+        let mut connection = Connection::new(1, at(1000), 6000);
+        connection.phase = Phase::Active { session: SessionKey { index: 0, generation: 0 } };
+        connection
+    }
+
+    #[test]
+    fn a_peer_that_never_logs_in_is_closed() {
+        let limits = Limits::default();
+        let mut connection = Connection::new(1, at(1000), 6000);
+        assert_eq!(connection.look_again_ms(at(1000), &limits), 6000);
+        assert_eq!(connection.due(at(5999), &limits), Due::Nothing);
+        assert_eq!(connection.due(at(6000), &limits), Due::Close(CloseCode::login_timeout));
+    }
+
+    #[test]
+    fn a_silent_peer_is_pinged_once_and_then_closed() {
+        let limits = Limits::default();
+        let mut connection = active();
+        assert_eq!(connection.due(at(30_999), &limits), Due::Nothing);
+        assert_eq!(connection.due(at(31_000), &limits), Due::Ping);
+        assert_eq!(connection.due(at(60_000), &limits), Due::Nothing);
+        assert_eq!(connection.due(at(76_000), &limits), Due::Close(CloseCode::idle_timeout));
+        connection.heard(at(76_000));
+        assert_eq!(connection.due(at(76_001), &limits), Due::Nothing);
+        assert_eq!(connection.due(at(106_000), &limits), Due::Ping);
+    }
+
+    #[test]
+    fn a_frame_that_trickles_in_has_a_limit_however_lively_it_is() {
+        let limits = Limits::default();
+        let mut connection = active();
+        connection.keep_partial(vec![1], true, 0, at(2000));
+        for second in 3..32 {
+            connection.heard(at(second * 1000));
+            let began_ms = connection.partial_began_ms();
+            let mut bytes = connection.take_partial();
+            bytes.push(1);
+            connection.keep_partial(bytes, false, began_ms, at(second * 1000));
+            assert_eq!(connection.due(at(second * 1000), &limits), Due::Nothing);
+        }
+        assert_eq!(connection.due(at(32_000), &limits), Due::Close(CloseCode::frame_timeout));
+    }
+
+    #[test]
+    fn a_paused_peer_is_not_silent() {
+        let limits = Limits::default();
+        let mut connection = active();
+        connection.is_paused = true;
+        assert_eq!(connection.due(at(500_000), &limits), Due::Nothing);
+    }
+
+    #[test]
+    fn one_that_was_told_to_go_is_given_a_second() {
+        let limits = Limits::default();
+        let mut connection = active();
+        connection.begin_goodbye(at(2000));
+        assert_eq!(connection.due(at(2999), &limits), Due::Nothing);
+        assert_eq!(connection.due(at(3000), &limits), Due::Abandon);
+    }
+
+    #[test]
+    fn garbage_is_told_from_what_is_not_whole() {
+        let limits = Limits::default();
+        assert!(matches!(Connection::parse(&[1, 0], &limits), Parsed::Partial));
+        assert!(matches!(Connection::parse(&[0xff; 4], &limits), Parsed::Broken(CloseCode::frame_too_large)));
+        assert!(matches!(Connection::parse(&[4, 0, 0, 0, 9, 9, 9, 9], &limits), Parsed::Broken(CloseCode::malformed_frame)));
+    }
+}

@@ -1,0 +1,87 @@
+//! The end of a connection: told to go, shut down, closed when the kernel has nothing of it left.
+
+use std::net::Shutdown;
+
+use super::{Look, Shard};
+use crate::effects::Weight;
+use crate::net::Phase;
+use crate::ring::Slot;
+use crate::session::frames;
+use crate::wire::schema::CloseCode;
+
+impl Shard {
+    /// Sends GoAway and ends the session. The peer has a second to read it and close; then it is closed.
+    pub(super) fn goodbye(&mut self, slot: Slot, code: CloseCode, reconnect_after_ms: u32) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if matches!(connection.phase, Phase::Goodbye { .. } | Phase::Closing | Phase::Closed) {
+            return;
+        }
+        let session = connection.session();
+        connection.begin_goodbye(now);
+        let (stamp, at_ms) = (connection.stamp, connection.look_again_ms(now, &self.limits));
+        if code == CloseCode::slow_consumer {
+            // He has a backlog that he will get again when he resumes.
+            let copied = connection.outbox.copied_bytes();
+            connection.outbox.clear();
+            self.copied_bytes -= copied;
+        }
+        if let Some(session) = session {
+            self.users.closed(session, now, &mut self.fx);
+        }
+        self.metrics().closed(code);
+        let frame = self.fx.frame(0, |b| frames::go_away(b, code, reconnect_after_ms));
+        self.fx.open.seal();
+        if let Some(connection) = self.connections.get_mut(slot) {
+            let copied = connection.outbox.copied_bytes();
+            connection.outbox.push(frame, Weight::Control, 0);
+            self.copied_bytes += connection.outbox.copied_bytes() - copied;
+        }
+        self.timers.arm(at_ms, Look { slot, stamp });
+        self.mark_dirty(slot);
+        self.receive(slot);
+    }
+
+    /// GoAway has left: no more will be sent. The peer reads to the end and closes.
+    pub(super) fn finish_goodbye(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if matches!(connection.phase, Phase::Goodbye { .. }) && !std::mem::replace(&mut connection.is_shut, true) {
+            connection.asked += 1;
+            self.ring.shut_down(slot, Shutdown::Write);
+        }
+    }
+
+    /// Ends whatever the kernel still does for a connection.
+    pub(super) fn begin_close(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if matches!(connection.phase, Phase::Closing | Phase::Closed) {
+            return;
+        }
+        connection.phase = Phase::Closing;
+        let copied = connection.outbox.copied_bytes();
+        connection.outbox.clear();
+        self.copied_bytes -= copied;
+        if connection.receiving || connection.outbox.is_in_flight() {
+            connection.asked += 1;
+            self.ring.shut_down(slot, Shutdown::Both);
+        }
+        self.close_if_quiet(slot);
+    }
+
+    /// Frees the slot once the kernel has completed everything that was asked of it.
+    pub(super) fn close_if_quiet(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if connection.phase == Phase::Closing && connection.is_quiet() {
+            connection.phase = Phase::Closed;
+            self.ring.close(slot);
+        }
+    }
+
+    pub(super) fn closed(&mut self, slot: Slot) {
+        self.connections.remove(slot);
+        if self.accept_at_ms.is_some() {
+            // A descriptor is free: whoever waits to be accepted need not wait longer.
+            self.accept_at_ms = Some(self.now.mono_ms);
+        }
+    }
+}

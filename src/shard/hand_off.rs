@@ -1,0 +1,113 @@
+//! Login, and the way of a connection to its user's home: into a slot of the other ring, then a message in the lane, then the own
+//! slot is closed. If the other ring has no slot, the connection is still ours, and is told to come back.
+
+use std::io;
+
+use super::Shard;
+use crate::mesh::{Event, HandedOver};
+use crate::net::{Connection, Parsed, Phase};
+use crate::ring::Slot;
+use crate::session::credentials;
+use crate::slot::ShardId;
+use crate::wire::schema::CloseCode;
+
+/// When a connection that could not move should try again.
+const RECONNECT_MS: u32 = 500;
+
+enum Login {
+    Wait,
+    Here { frame_bytes: usize },
+    Elsewhere(ShardId),
+    Refused(CloseCode),
+}
+
+impl Shard {
+    /// Looks whether the first frame of a connection has come.
+    pub(super) fn log_in(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Phase::Login { deadline_ms } = connection.phase else { return };
+        let bytes = connection.take_partial();
+        match self.judge(slot, &bytes) {
+            Login::Wait => self.keep(slot, bytes),
+            Login::Refused(code) => self.goodbye(slot, code, 0),
+            Login::Elsewhere(_) if self.room() == 0 => self.goodbye(slot, CloseCode::overloaded, RECONNECT_MS),
+            Login::Elsewhere(to) => {
+                self.keep(slot, bytes);
+                self.moving += 1;
+                if let Some(connection) = self.connections.get_mut(slot) {
+                    connection.phase = Phase::Moving { to, deadline_ms };
+                    connection.asked += 1;
+                }
+                self.ring.hand_off(slot, &self.rings[to as usize]);
+            }
+            Login::Here { frame_bytes } => {
+                self.keep(slot, bytes[frame_bytes..].to_vec());
+                self.read_frames(slot, None);
+                self.receive(slot);
+            }
+        }
+    }
+
+    fn keep(&mut self, slot: Slot, bytes: Vec<u8>) {
+        let now = self.now;
+        if let Some(connection) = self.connections.get_mut(slot) {
+            connection.keep_partial(bytes, true, now.mono_ms, now);
+        }
+    }
+
+    /// Reads the first frame; opens the session if this is the home of its user.
+    fn judge(&mut self, slot: Slot, bytes: &[u8]) -> Login {
+        let (frame, frame_bytes) = match Connection::parse(bytes, &self.limits) {
+            Parsed::Partial => return Login::Wait,
+            Parsed::Broken(code) => return Login::Refused(code),
+            Parsed::Frame(frame, length) => (frame, length),
+        };
+        let credentials = match credentials(frame) {
+            Ok(credentials) => credentials,
+            Err(code) => return Login::Refused(code),
+        };
+        let home = self.slots.home(credentials.user.as_bytes());
+        if home != self.id {
+            return Login::Elsewhere(home);
+        }
+        match self.users.login(slot, credentials, frame.ref_(), self.now, &mut self.fx) {
+            Err(code) => Login::Refused(code),
+            Ok(session) => {
+                if let Some(connection) = self.connections.get_mut(slot) {
+                    connection.phase = Phase::Active { session };
+                }
+                Login::Here { frame_bytes }
+            }
+        }
+    }
+
+    /// The socket is in the other ring's table, or it found no place there.
+    pub(super) fn handed_off(&mut self, slot: Slot, result: io::Result<Slot>) {
+        self.moving -= 1;
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        connection.asked -= 1;
+        let Phase::Moving { to, deadline_ms } = connection.phase else { return self.close_if_quiet(slot) };
+        match result {
+            Ok(there) => {
+                let bytes = connection.take_partial();
+                let login_left_ms = deadline_ms.saturating_sub(now.mono_ms);
+                let message = HandedOver { slot: there, bytes, login_left_ms };
+                self.lanes.event(to, Event::HandedOver(Box::new(message)));
+                self.metrics().handoffs.inc();
+                self.begin_close(slot);
+            }
+            Err(_) => self.goodbye(slot, CloseCode::overloaded, RECONNECT_MS),
+        }
+    }
+
+    /// A connection has come to its user's home.
+    pub(super) fn taken_over(&mut self, message: HandedOver) {
+        let HandedOver { slot, bytes, login_left_ms } = message;
+        let now = self.now;
+        let connection = self.add_connection(slot, now.mono_ms + login_left_ms);
+        connection.keep_partial(bytes, true, now.mono_ms, now);
+        self.log_in(slot);
+        self.receive(slot);
+    }
+}

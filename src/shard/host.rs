@@ -1,0 +1,80 @@
+//! The host: a glommio executor that is pinned to the shard's core and runs its loop.
+//!
+//! What glommio does in a turn: nothing, unless a background task has work. Our ring is the thread's only sleeper; the loop never awaits
+//! anything that glommio would have to wake. Only when [`Background::has_work`] says so, it yields once, and glommio polls its own rings
+//! and runs what is ready. `a_turn_costs_glommio_nothing` below holds it to that.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+
+use super::background::Background;
+use super::{Blueprint, Shard};
+use crate::ring::RingHandle;
+
+/// The executor's own rings are hardly used: this is as small as they get.
+const RING_DEPTH: usize = 16;
+/// Memory that glommio sets apart for its own I/O, which there is none of. Bytes.
+const IO_MEMORY: usize = 64 * 1024;
+
+/// A shard's thread.
+pub struct Hosted(ExecutorJoinHandle<io::Result<()>>);
+
+impl Hosted {
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// What ended it, if it was not asked to stop.
+    pub fn join(self) -> io::Result<()> {
+        self.0.join().map_err(|error| io::Error::other(error.to_string()))?
+    }
+}
+
+/// Starts a shard's thread. It makes its ring, tells its handle (or why it has none), waits for those of all shards, and runs.
+///
+/// # Errors
+/// Why glommio has no executor for it: memlock, descriptors, a processor that does not exist.
+pub fn spawn(
+    blueprint: Blueprint,
+    ready: Sender<io::Result<RingHandle>>,
+    rings: Receiver<Vec<RingHandle>>,
+) -> io::Result<Hosted> {
+    let builder = LocalExecutorBuilder::new(Placement::Fixed(blueprint.cpu))
+        .name(&format!("shard-{}", blueprint.id))
+        .ring_depth(RING_DEPTH)
+        .io_memory(IO_MEMORY);
+    let executor = builder.spawn(move || run(blueprint, ready, rings));
+    executor.map(Hosted).map_err(|error| io::Error::other(error.to_string()))
+}
+
+async fn run(blueprint: Blueprint, ready: Sender<io::Result<RingHandle>>, rings: Receiver<Vec<RingHandle>>) -> io::Result<()> {
+    let ring = match Shard::ring(&blueprint) {
+        Ok(ring) => ring,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return Ok(());
+        }
+    };
+    let _ = ready.send(Ok(ring.handle()));
+    // Whoever started us gives up when another shard could not start.
+    let Ok(rings) = rings.recv() else { return Ok(()) };
+    let shard = Rc::new(RefCell::new(Shard::start(blueprint, ring, rings)?));
+    let mut background = Background::start(shard.clone());
+    loop {
+        let now_ms = {
+            let mut shard = shard.borrow_mut();
+            if !shard.turn()? {
+                return Ok(());
+            }
+            shard.now.mono_ms
+        };
+        background.tick(now_ms);
+        if background.has_work() {
+            shard.borrow().metrics().glommio_yields.inc();
+            glommio::executor().yield_task_queue_now().await;
+        }
+    }
+}
