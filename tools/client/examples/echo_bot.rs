@@ -4,10 +4,7 @@ use campanile_client::{Client, Conversation, Event, Message, Options, Publish, R
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options = Options {
-        keep_trying: true,
-        ..Options::new("tcp://127.0.0.1:7400", "dev:echo", "bot")
-    };
+    let options = Options { keep_trying: true, ..Options::new("tcp://127.0.0.1:7400", "dev:echo", "bot") };
     let (client, mut events) = Client::connect(options).await?;
     println!("I am '{}'; write to direct:{}", client.welcome().user, client.welcome().user);
     while let Some(event) = events.next().await {
@@ -29,12 +26,7 @@ async fn answer(client: &Client, message: Message) -> Result<(), Box<dyn std::er
     }
     // The key says which message this answers: a bot that is started again and reads it again does not answer twice.
     let client_id = Some(format!("echo-{}-{}", message.epoch, message.seq));
-    let reply = Publish {
-        client_id,
-        ..Publish::text(message.conversation.clone(), format!("echo: {text}"))
-    };
+    let reply = Publish { client_id, ..Publish::text(message.conversation.clone(), format!("echo: {text}")) };
     client.publish(reply).await?;
-    Ok(client
-        .receipt(message.conversation.clone(), ReceiptKind::read, message.cursor())
-        .await?)
+    Ok(client.receipt(message.conversation.clone(), ReceiptKind::read, message.cursor()).await?)
 }

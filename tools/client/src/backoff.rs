@@ -14,10 +14,7 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Backoff {
-            base: Duration::from_millis(200),
-            max: Duration::from_secs(30),
-        }
+        Backoff { base: Duration::from_millis(200), max: Duration::from_secs(30) }
     }
 }
 
@@ -44,16 +41,9 @@ mod tests {
     #[test]
     fn waits_stay_within_bounds_that_double() {
         let backoff = Backoff::default();
-        for (attempt, bound) in [
-            (0, 200),
-            (1, 400),
-            (2, 800),
-            (7, 25_600),
-            (8, 30_000),
-            (63, 30_000),
-            (64, 30_000),
-            (u32::MAX, 30_000),
-        ] {
+        for (attempt, bound) in
+            [(0, 200), (1, 400), (2, 800), (7, 25_600), (8, 30_000), (63, 30_000), (64, 30_000), (u32::MAX, 30_000)]
+        {
             assert_eq!(backoff.bound_ms(attempt), bound);
             assert_eq!(backoff.wait_ms(attempt, 0), 0);
             assert_eq!(backoff.wait_ms(attempt, u64::MAX), bound);

@@ -88,22 +88,10 @@ impl Client {
         let (events_end, events) = mpsc::channel(options.events_max.max(1));
         let (ready, welcome) = oneshot::channel();
         let ended = Arc::new(OnceLock::new());
-        let ends = Ends {
-            commands: commands_end,
-            events: events_end,
-            ready,
-            ended: ended.clone(),
-        };
+        let ends = Ends { commands: commands_end, events: events_end, ready, ended: ended.clone() };
         tokio::spawn(Connection::new(Machine::new(options, prefix), host_and_port, ends).run());
         let welcome = Arc::new(welcome.await.unwrap_or(Err(Ended::Closed))?);
-        Ok((
-            Client {
-                commands,
-                ended,
-                welcome,
-            },
-            Events { events },
-        ))
+        Ok((Client { commands, ended, welcome }, Events { events }))
     }
 
     /// The first welcome. Later ones come with [`Event::Connected`].
@@ -129,10 +117,7 @@ impl Client {
     async fn begin(&self, request: Request) -> Result<oneshot::Receiver<Result<Answer, RequestError>>, RequestError> {
         request.check()?;
         let (reply, answer) = oneshot::channel();
-        self.commands
-            .send(Command::Request(request, reply))
-            .await
-            .map_err(|_| gone(&self.ended))?;
+        self.commands.send(Command::Request(request, reply)).await.map_err(|_| gone(&self.ended))?;
         Ok(answer)
     }
 
@@ -161,10 +146,7 @@ impl Client {
     /// See [`RequestError`].
     pub async fn begin_publish(&self, publish: Publish) -> Result<Publishing, RequestError> {
         let reply = self.begin(Request::Publish(publish)).await?;
-        Ok(Publishing {
-            reply,
-            ended: self.ended.clone(),
-        })
+        Ok(Publishing { reply, ended: self.ended.clone() })
     }
 
     /// Receives a topic from now on, or any conversation from a cursor. `tags`: topics only, empty for all messages.
@@ -177,15 +159,7 @@ impl Client {
         cursor: Option<Cursor>,
         tags: Vec<String>,
     ) -> Result<Subscribed, RequestError> {
-        ask!(
-            self,
-            Request::Subscribe {
-                conversation,
-                cursor,
-                tags
-            },
-            Subscribed
-        )
+        ask!(self, Request::Subscribe { conversation, cursor, tags }, Subscribed)
     }
 
     /// Receives a topic no more.
@@ -206,15 +180,7 @@ impl Client {
 
     /// History page by page: forward from after `cursor`, backward from `cursor` down (seq 0: from the newest).
     pub fn history(&self, conversation: Conversation, cursor: Cursor, direction: Direction) -> History {
-        History::new(
-            self.clone(),
-            Sync {
-                conversation,
-                cursor,
-                limit: 0,
-                direction,
-            },
-        )
+        History::new(self.clone(), Sync { conversation, cursor, limit: 0, direction })
     }
 
     // ------------------------------------------------------------------------------------------------ groups
@@ -232,14 +198,7 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn group_title(&self, id: &str, title: &str) -> Result<Ack, RequestError> {
-        ask!(
-            self,
-            Request::GroupTitle {
-                id: id.into(),
-                title: title.into()
-            },
-            Ack
-        )
+        ask!(self, Request::GroupTitle { id: id.into(), title: title.into() }, Ack)
     }
 
     /// Adds a user to a group.
@@ -247,15 +206,7 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn group_add(&self, id: &str, user: &str, role: Role) -> Result<Ack, RequestError> {
-        ask!(
-            self,
-            Request::GroupAdd {
-                id: id.into(),
-                user: user.into(),
-                role
-            },
-            Ack
-        )
+        ask!(self, Request::GroupAdd { id: id.into(), user: user.into(), role }, Ack)
     }
 
     /// Removes a user from a group.
@@ -263,14 +214,7 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn group_remove(&self, id: &str, user: &str) -> Result<Ack, RequestError> {
-        ask!(
-            self,
-            Request::GroupRemove {
-                id: id.into(),
-                user: user.into()
-            },
-            Ack
-        )
+        ask!(self, Request::GroupRemove { id: id.into(), user: user.into() }, Ack)
     }
 
     /// Joins an open group.
@@ -294,15 +238,7 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn group_set_role(&self, id: &str, user: &str, role: Role) -> Result<Ack, RequestError> {
-        ask!(
-            self,
-            Request::GroupSetRole {
-                id: id.into(),
-                user: user.into(),
-                role
-            },
-            Ack
-        )
+        ask!(self, Request::GroupSetRole { id: id.into(), user: user.into(), role }, Ack)
     }
 
     /// Ends a group.
@@ -323,15 +259,7 @@ impl Client {
         after: Option<String>,
         limit: u32,
     ) -> Result<MembersPage, RequestError> {
-        ask!(
-            self,
-            Request::Members {
-                conversation,
-                after,
-                limit
-            },
-            Members
-        )
+        ask!(self, Request::Members { conversation, after, limit }, Members)
     }
 
     /// The user's conversations; `after` 0 for the first page, then the page's `next`.
@@ -349,12 +277,7 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn receipt(&self, conversation: Conversation, kind: ReceiptKind, cursor: Cursor) -> Result<(), RequestError> {
-        self.done(Request::Receipt {
-            conversation,
-            kind,
-            cursor,
-        })
-        .await
+        self.done(Request::Receipt { conversation, kind, cursor }).await
     }
 
     /// Whether users are there, and how many sessions receive a group.
@@ -386,12 +309,7 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn ephemeral(&self, conversation: Conversation, name: &str, body: Vec<u8>) -> Result<(), RequestError> {
-        self.done(Request::Ephemeral {
-            conversation,
-            name: name.into(),
-            body,
-        })
-        .await
+        self.done(Request::Ephemeral { conversation, name: name.into(), body }).await
     }
 
     /// Ends the user's session on another device.

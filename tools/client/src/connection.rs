@@ -174,10 +174,7 @@ impl Connection {
 
     /// Waits for whatever comes first.
     async fn wait(&mut self) -> Happened {
-        let timeout = self
-            .machine
-            .poll_timeout_ms()
-            .map(|at_ms| self.started + Duration::from_millis(at_ms));
+        let timeout = self.machine.poll_timeout_ms().map(|at_ms| self.started + Duration::from_millis(at_ms));
         let wants_bytes = self.machine.wants_bytes() && self.reader.is_some();
         let wants_commands = self.machine.wants_requests() && self.commands_open;
         let has_event = self.machine.has_event();

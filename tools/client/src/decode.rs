@@ -14,10 +14,7 @@ use crate::values::{
 /// Reads one whole frame, prefix included. None: a verb of a newer protocol, which a client ignores.
 pub(crate) fn frame(bytes: &[u8]) -> Result<Option<Incoming>, Malformed> {
     let frame = wire::read(bytes)?;
-    let answer = |answer: Answer| Incoming::Answer {
-        reference: frame.ref_(),
-        answer,
-    };
+    let answer = |answer: Answer| Incoming::Answer { reference: frame.ref_(), answer };
     let incoming = match frame.body_type() {
         Body::Welcome => Incoming::Welcome(welcome(some(frame.body_as_welcome())?)),
         Body::GoAway => go_away(some(frame.body_as_go_away())?),
@@ -29,20 +26,14 @@ pub(crate) fn frame(bytes: &[u8]) -> Result<Option<Incoming>, Malformed> {
         Body::ReceiptEvent => Incoming::Receipt(receipt(some(frame.body_as_receipt_event())?)?),
         Body::PresenceEvent => Incoming::Presence(presence_event(some(frame.body_as_presence_event())?)),
         Body::EphemeralEvent => Incoming::Ephemeral(ephemeral(some(frame.body_as_ephemeral_event())?)?),
-        Body::EphemeralDropped => Incoming::EphemeralDropped {
-            count: some(frame.body_as_ephemeral_dropped())?.count(),
-        },
-        Body::Pong => answer(Answer::Pong {
-            server_time_ms: some(frame.body_as_pong())?.server_time_ms(),
-        }),
+        Body::EphemeralDropped => Incoming::EphemeralDropped { count: some(frame.body_as_ephemeral_dropped())?.count() },
+        Body::Pong => answer(Answer::Pong { server_time_ms: some(frame.body_as_pong())?.server_time_ms() }),
         Body::Ack => answer(Answer::Ack(ack(some(frame.body_as_ack())?))),
         Body::Subscribed => answer(Answer::Subscribed(subscribed(some(frame.body_as_subscribed())?)?)),
         Body::Page => answer(Answer::Page(page(some(frame.body_as_page())?)?)),
         Body::GroupCreated => answer(Answer::GroupCreated(group_created(some(frame.body_as_group_created())?)?)),
         Body::MembersPage => answer(Answer::Members(members(some(frame.body_as_members_page())?)?)),
-        Body::ConversationsPage => answer(Answer::Conversations(conversations(some(
-            frame.body_as_conversations_page(),
-        )?)?)),
+        Body::ConversationsPage => answer(Answer::Conversations(conversations(some(frame.body_as_conversations_page())?)?)),
         Body::PresenceAnswer => answer(Answer::Presence(presence(some(frame.body_as_presence_answer())?))),
         Body::Done => answer(Answer::Done),
         _ => return Ok(None),
@@ -59,10 +50,7 @@ fn owned(text: Option<&str>) -> String {
 }
 
 fn place(cursor: &s::Cursor) -> Cursor {
-    Cursor {
-        epoch: cursor.epoch(),
-        seq: cursor.seq(),
-    }
+    Cursor { epoch: cursor.epoch(), seq: cursor.seq() }
 }
 
 fn conversation(wire: Option<s::Conversation<'_>>) -> Result<Conversation, Malformed> {
@@ -87,20 +75,11 @@ fn welcome(w: s::Welcome<'_>) -> Welcome {
 }
 
 fn go_away(w: s::GoAway<'_>) -> Incoming {
-    Incoming::GoAway {
-        code: w.code(),
-        message: owned(w.message()),
-        reconnect_after_ms: w.reconnect_after_ms(),
-    }
+    Incoming::GoAway { code: w.code(), message: owned(w.message()), reconnect_after_ms: w.reconnect_after_ms() }
 }
 
 fn error(reference: u64, w: s::Error<'_>) -> Incoming {
-    Incoming::Error {
-        reference,
-        code: w.code(),
-        message: owned(w.message()),
-        retry_after_ms: w.retry_after_ms(),
-    }
+    Incoming::Error { reference, code: w.code(), message: owned(w.message()), retry_after_ms: w.retry_after_ms() }
 }
 
 fn message(w: s::Message<'_>) -> Result<Message, Malformed> {
@@ -122,75 +101,35 @@ fn message(w: s::Message<'_>) -> Result<Message, Malformed> {
 }
 
 fn gap(w: s::Gap<'_>) -> Result<Gap, Malformed> {
-    Ok(Gap {
-        conversation: conversation(w.conversation())?,
-        epoch: w.epoch(),
-        first: w.first(),
-        committed: w.committed(),
-    })
+    Ok(Gap { conversation: conversation(w.conversation())?, epoch: w.epoch(), first: w.first(), committed: w.committed() })
 }
 
 fn skip(w: s::Skip<'_>) -> Result<Skip, Malformed> {
     let conversation = conversation(w.conversation())?;
-    Ok(Skip {
-        conversation,
-        epoch: w.epoch(),
-        from: w.from(),
-        to: w.to(),
-        why: w.why(),
-    })
+    Ok(Skip { conversation, epoch: w.epoch(), from: w.from(), to: w.to(), why: w.why() })
 }
 
 fn receipt(w: s::ReceiptEvent<'_>) -> Result<ReceiptEvent, Malformed> {
-    let cursor = Cursor {
-        epoch: w.epoch(),
-        seq: w.seq(),
-    };
-    Ok(ReceiptEvent {
-        conversation: conversation(w.conversation())?,
-        user: owned(w.user()),
-        kind: w.kind(),
-        cursor,
-    })
+    let cursor = Cursor { epoch: w.epoch(), seq: w.seq() };
+    Ok(ReceiptEvent { conversation: conversation(w.conversation())?, user: owned(w.user()), kind: w.kind(), cursor })
 }
 
 fn presence_event(w: s::PresenceEvent<'_>) -> UserPresence {
-    UserPresence {
-        user: owned(w.user()),
-        online: w.online(),
-        last_seen_ms: w.last_seen_ms(),
-    }
+    UserPresence { user: owned(w.user()), online: w.online(), last_seen_ms: w.last_seen_ms() }
 }
 
 fn ephemeral(w: s::EphemeralEvent<'_>) -> Result<EphemeralEvent, Malformed> {
     let body = w.body().map_or_else(Vec::new, |body| body.bytes().to_vec());
-    Ok(EphemeralEvent {
-        conversation: conversation(w.conversation())?,
-        sender: owned(w.sender()),
-        name: owned(w.name()),
-        body,
-    })
+    Ok(EphemeralEvent { conversation: conversation(w.conversation())?, sender: owned(w.sender()), name: owned(w.name()), body })
 }
 
 fn ack(w: s::Ack<'_>) -> Ack {
-    Ack {
-        cursor: Cursor {
-            epoch: w.epoch(),
-            seq: w.seq(),
-        },
-        time_ms: w.time_ms(),
-        duplicate: w.duplicate(),
-    }
+    Ack { cursor: Cursor { epoch: w.epoch(), seq: w.seq() }, time_ms: w.time_ms(), duplicate: w.duplicate() }
 }
 
 fn subscribed(w: s::Subscribed<'_>) -> Result<Subscribed, Malformed> {
     let conversation = conversation(w.conversation())?;
-    Ok(Subscribed {
-        conversation,
-        epoch: w.epoch(),
-        first: w.first(),
-        committed: w.committed(),
-    })
+    Ok(Subscribed { conversation, epoch: w.epoch(), first: w.first(), committed: w.committed() })
 }
 
 fn page(w: s::Page<'_>) -> Result<Page, Malformed> {
@@ -208,15 +147,8 @@ fn page(w: s::Page<'_>) -> Result<Page, Malformed> {
 }
 
 fn group_created(w: s::GroupCreated<'_>) -> Result<GroupCreated, Malformed> {
-    let cursor = Cursor {
-        epoch: w.epoch(),
-        seq: w.seq(),
-    };
-    Ok(GroupCreated {
-        conversation: conversation(w.conversation())?,
-        cursor,
-        time_ms: w.time_ms(),
-    })
+    let cursor = Cursor { epoch: w.epoch(), seq: w.seq() };
+    Ok(GroupCreated { conversation: conversation(w.conversation())?, cursor, time_ms: w.time_ms() })
 }
 
 fn members(w: s::MembersPage<'_>) -> Result<MembersPage, Malformed> {
@@ -228,11 +160,7 @@ fn members(w: s::MembersPage<'_>) -> Result<MembersPage, Malformed> {
         read: m.read(),
     };
     let members = w.members().into_iter().flatten().map(member).collect();
-    Ok(MembersPage {
-        conversation: conversation(w.conversation())?,
-        members,
-        has_more: w.has_more(),
-    })
+    Ok(MembersPage { conversation: conversation(w.conversation())?, members, has_more: w.has_more() })
 }
 
 fn conversations(w: s::ConversationsPage<'_>) -> Result<ConversationsPage, Malformed> {
@@ -249,21 +177,11 @@ fn conversations(w: s::ConversationsPage<'_>) -> Result<ConversationsPage, Malfo
         })
     };
     let items = w.items().into_iter().flatten().map(info).collect::<Result<_, _>>()?;
-    Ok(ConversationsPage {
-        items,
-        next: w.next(),
-        has_more: w.has_more(),
-    })
+    Ok(ConversationsPage { items, next: w.next(), has_more: w.has_more() })
 }
 
 fn presence(w: s::PresenceAnswer<'_>) -> PresenceAnswer {
-    let user = |u: s::UserPresence<'_>| UserPresence {
-        user: owned(u.user()),
-        online: u.online(),
-        last_seen_ms: u.last_seen_ms(),
-    };
-    PresenceAnswer {
-        users: w.users().into_iter().flatten().map(user).collect(),
-        sessions: w.sessions(),
-    }
+    let user =
+        |u: s::UserPresence<'_>| UserPresence { user: owned(u.user()), online: u.online(), last_seen_ms: u.last_seen_ms() };
+    PresenceAnswer { users: w.users().into_iter().flatten().map(user).collect(), sessions: w.sessions() }
 }

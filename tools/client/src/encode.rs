@@ -36,21 +36,10 @@ fn request_frame<'e>(encoder: &'e mut Encoder, reference: u64, request: &Request
     match request {
         Request::Ping => encoder.frame(reference, |b| s::Ping::create(b, &s::PingArgs {})),
         Request::Publish(message) => encoder.frame(reference, |b| publish(b, message)),
-        Request::Subscribe {
-            conversation: to,
-            cursor,
-            tags,
-        } => encoder.frame(reference, |b| {
+        Request::Subscribe { conversation: to, cursor, tags } => encoder.frame(reference, |b| {
             let to = Some(conversation(b, to.address()));
             let (cursor, tags) = (cursor.map(wire_cursor), strings(b, tags));
-            s::Subscribe::create(
-                b,
-                &s::SubscribeArgs {
-                    conversation: to,
-                    cursor: cursor.as_ref(),
-                    tags,
-                },
-            )
+            s::Subscribe::create(b, &s::SubscribeArgs { conversation: to, cursor: cursor.as_ref(), tags })
         }),
         Request::Unsubscribe { conversation: from } => encoder.frame(reference, |b| {
             let from = Some(conversation(b, from.address()));
@@ -60,15 +49,7 @@ fn request_frame<'e>(encoder: &'e mut Encoder, reference: u64, request: &Request
             let of = Some(conversation(b, sync.conversation.address()));
             let cursor = wire_cursor(sync.cursor);
             let (limit, direction) = (sync.limit, sync.direction);
-            s::Sync::create(
-                b,
-                &s::SyncArgs {
-                    conversation: of,
-                    cursor: Some(&cursor),
-                    limit,
-                    direction,
-                },
-            )
+            s::Sync::create(b, &s::SyncArgs { conversation: of, cursor: Some(&cursor), limit, direction })
         }),
         Request::GroupCreate(group) => encoder.frame(reference, |b| group_create(b, group)),
         Request::GroupTitle { id, title } => group!(GroupTitle, GroupTitleArgs { id: id, title: title }),
@@ -78,46 +59,18 @@ fn request_frame<'e>(encoder: &'e mut Encoder, reference: u64, request: &Request
         Request::GroupLeave { id } => group!(GroupLeave, GroupLeaveArgs { id: id }),
         Request::GroupSetRole { id, user, role } => group!(GroupSetRole, GroupSetRoleArgs { id: id, user: user }, *role),
         Request::GroupDisband { id } => group!(GroupDisband, GroupDisbandArgs { id: id }),
-        Request::Members {
-            conversation: of,
-            after,
-            limit,
-        } => encoder.frame(reference, |b| {
+        Request::Members { conversation: of, after, limit } => encoder.frame(reference, |b| {
             let of = Some(conversation(b, of.address()));
             let after = after.as_ref().map(|user| b.create_string(user));
-            s::Members::create(
-                b,
-                &s::MembersArgs {
-                    conversation: of,
-                    after,
-                    limit: *limit,
-                },
-            )
+            s::Members::create(b, &s::MembersArgs { conversation: of, after, limit: *limit })
         }),
-        Request::Conversations { after, limit } => encoder.frame(reference, |b| {
-            s::Conversations::create(
-                b,
-                &s::ConversationsArgs {
-                    after: *after,
-                    limit: *limit,
-                },
-            )
-        }),
-        Request::Receipt {
-            conversation: of,
-            kind,
-            cursor,
-        } => encoder.frame(reference, |b| {
+        Request::Conversations { after, limit } => {
+            encoder.frame(reference, |b| s::Conversations::create(b, &s::ConversationsArgs { after: *after, limit: *limit }))
+        }
+        Request::Receipt { conversation: of, kind, cursor } => encoder.frame(reference, |b| {
             let of = Some(conversation(b, of.address()));
             let cursor = wire_cursor(*cursor);
-            s::Receipt::create(
-                b,
-                &s::ReceiptArgs {
-                    conversation: of,
-                    kind: *kind,
-                    cursor: Some(&cursor),
-                },
-            )
+            s::Receipt::create(b, &s::ReceiptArgs { conversation: of, kind: *kind, cursor: Some(&cursor) })
         }),
         Request::PresenceQuery { users, conversation: of } => encoder.frame(reference, |b| {
             let of = of.as_ref().map(|of| conversation(b, of.address()));
@@ -132,21 +85,10 @@ fn request_frame<'e>(encoder: &'e mut Encoder, reference: u64, request: &Request
             let users = strings(b, users);
             s::PresenceUnwatch::create(b, &s::PresenceUnwatchArgs { users })
         }),
-        Request::Ephemeral {
-            conversation: to,
-            name,
-            body,
-        } => encoder.frame(reference, |b| {
+        Request::Ephemeral { conversation: to, name, body } => encoder.frame(reference, |b| {
             let to = Some(conversation(b, to.address()));
             let (name, body) = (Some(b.create_string(name)), Some(b.create_vector(body)));
-            s::Ephemeral::create(
-                b,
-                &s::EphemeralArgs {
-                    conversation: to,
-                    name,
-                    body,
-                },
-            )
+            s::Ephemeral::create(b, &s::EphemeralArgs { conversation: to, name, body })
         }),
         Request::LogOutDevice { device } => group!(LogOutDevice, LogOutDeviceArgs { device: device }),
     }
@@ -159,29 +101,13 @@ fn connect(b: &mut Fbb, hello: &Connect) -> WIPOffset<s::Connect<'static>> {
         .map(|point| {
             let of = Some(conversation(b, point.conversation.address()));
             let (cursor, tags) = (point.cursor.map(wire_cursor), strings(b, &point.tags));
-            s::Resume::create(
-                b,
-                &s::ResumeArgs {
-                    conversation: of,
-                    cursor: cursor.as_ref(),
-                    tags,
-                },
-            )
+            s::Resume::create(b, &s::ResumeArgs { conversation: of, cursor: cursor.as_ref(), tags })
         })
         .collect();
     let resume = (!entries.is_empty()).then(|| b.create_vector(&entries));
     let token = Some(b.create_string(&hello.token));
     let device = Some(b.create_string(&hello.device));
-    s::Connect::create(
-        b,
-        &s::ConnectArgs {
-            version: PROTOCOL_VERSION,
-            token,
-            device,
-            resume,
-            features: 0,
-        },
-    )
+    s::Connect::create(b, &s::ConnectArgs { version: PROTOCOL_VERSION, token, device, resume, features: 0 })
 }
 
 fn publish(b: &mut Fbb, message: &Publish) -> WIPOffset<s::Publish<'static>> {

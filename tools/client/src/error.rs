@@ -109,11 +109,7 @@ pub fn error_code_name(code: ErrorCode) -> String {
 
 /// `name`, or `name: message` when there is one.
 fn named(name: &str, message: &str) -> String {
-    if message.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{name}: {message}")
-    }
+    if message.is_empty() { name.to_owned() } else { format!("{name}: {message}") }
 }
 
 impl fmt::Display for Ended {
@@ -133,11 +129,7 @@ impl fmt::Display for Disconnect {
             Disconnect::Unreachable(why) | Disconnect::Io(why) => f.write_str(why),
             Disconnect::ClosedByServer => f.write_str("the server closed the connection without saying why"),
             Disconnect::GoAway { code, message } => {
-                write!(
-                    f,
-                    "the server ended the connection ({})",
-                    named(&close_code_name(*code), message)
-                )
+                write!(f, "the server ended the connection ({})", named(&close_code_name(*code), message))
             }
             Disconnect::Silent { idle_timeout_ms } => write!(f, "nothing was heard for {idle_timeout_ms} ms"),
             Disconnect::NoWelcome { connect_timeout_ms } => write!(f, "no welcome within {connect_timeout_ms} ms"),

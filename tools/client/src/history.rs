@@ -16,10 +16,7 @@ pub struct History {
 
 impl History {
     pub(crate) fn new(client: Client, first: Sync) -> History {
-        History {
-            client,
-            next: Some(first),
-        }
+        History { client, next: Some(first) }
     }
 
     /// Asks for at most `limit` messages a page.
@@ -40,10 +37,7 @@ impl History {
         };
         // A backward cursor with seq 0 would begin at the newest again.
         let goes_on = page.has_more && page.next != sync.cursor && !(sync.direction == Direction::backward && page.next.seq == 0);
-        self.next = goes_on.then(|| Sync {
-            cursor: page.next,
-            ..sync
-        });
+        self.next = goes_on.then_some(Sync { cursor: page.next, ..sync });
         Some(Ok(page))
     }
 

@@ -57,19 +57,10 @@ impl Options {
     /// # Errors
     /// A sentence that says what is expected.
     pub fn host_and_port(&self) -> Result<&str, String> {
-        let wrong = || {
-            format!(
-                "'{}' is no target; write tcp://HOST:PORT, for example tcp://127.0.0.1:7400",
-                self.target
-            )
-        };
+        let wrong = || format!("'{}' is no target; write tcp://HOST:PORT, for example tcp://127.0.0.1:7400", self.target);
         let rest = self.target.strip_prefix("tcp://").ok_or_else(wrong)?;
         let (host, port) = rest.rsplit_once(':').ok_or_else(wrong)?;
-        if host.is_empty() || port.parse::<u16>().is_err() {
-            Err(wrong())
-        } else {
-            Ok(rest)
-        }
+        if host.is_empty() || port.parse::<u16>().is_err() { Err(wrong()) } else { Ok(rest) }
     }
 }
 
@@ -82,13 +73,7 @@ mod tests {
         let read = |target: &str| Options::new(target, "dev:a", "d").host_and_port().map(str::to_owned);
         assert_eq!(read("tcp://127.0.0.1:7400").as_deref(), Ok("127.0.0.1:7400"));
         assert_eq!(read("tcp://[::1]:7400").as_deref(), Ok("[::1]:7400"));
-        for wrong in [
-            "127.0.0.1:7400",
-            "tcp://host",
-            "tcp://:7400",
-            "tcp://host:99999",
-            "http://host:1",
-        ] {
+        for wrong in ["127.0.0.1:7400", "tcp://host", "tcp://:7400", "tcp://host:99999", "http://host:1"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -14,75 +14,25 @@ use crate::values::{
 pub enum Request {
     Ping,
     Publish(Publish),
-    Subscribe {
-        conversation: Conversation,
-        cursor: Option<Cursor>,
-        tags: Vec<String>,
-    },
-    Unsubscribe {
-        conversation: Conversation,
-    },
+    Subscribe { conversation: Conversation, cursor: Option<Cursor>, tags: Vec<String> },
+    Unsubscribe { conversation: Conversation },
     Sync(Sync),
     GroupCreate(GroupCreate),
-    GroupTitle {
-        id: String,
-        title: String,
-    },
-    GroupAdd {
-        id: String,
-        user: String,
-        role: Role,
-    },
-    GroupRemove {
-        id: String,
-        user: String,
-    },
-    GroupJoin {
-        id: String,
-    },
-    GroupLeave {
-        id: String,
-    },
-    GroupSetRole {
-        id: String,
-        user: String,
-        role: Role,
-    },
-    GroupDisband {
-        id: String,
-    },
-    Members {
-        conversation: Conversation,
-        after: Option<String>,
-        limit: u32,
-    },
-    Conversations {
-        after: u32,
-        limit: u32,
-    },
-    Receipt {
-        conversation: Conversation,
-        kind: ReceiptKind,
-        cursor: Cursor,
-    },
-    PresenceQuery {
-        users: Vec<String>,
-        conversation: Option<Conversation>,
-    },
-    PresenceWatch {
-        users: Vec<String>,
-    },
-    PresenceUnwatch {
-        users: Vec<String>,
-    },
-    Ephemeral {
-        conversation: Conversation,
-        name: String,
-        body: Vec<u8>,
-    },
-    LogOutDevice {
-        device: String,
-    },
+    GroupTitle { id: String, title: String },
+    GroupAdd { id: String, user: String, role: Role },
+    GroupRemove { id: String, user: String },
+    GroupJoin { id: String },
+    GroupLeave { id: String },
+    GroupSetRole { id: String, user: String, role: Role },
+    GroupDisband { id: String },
+    Members { conversation: Conversation, after: Option<String>, limit: u32 },
+    Conversations { after: u32, limit: u32 },
+    Receipt { conversation: Conversation, kind: ReceiptKind, cursor: Cursor },
+    PresenceQuery { users: Vec<String>, conversation: Option<Conversation> },
+    PresenceWatch { users: Vec<String> },
+    PresenceUnwatch { users: Vec<String> },
+    Ephemeral { conversation: Conversation, name: String, body: Vec<u8> },
+    LogOutDevice { device: String },
 }
 
 impl Request {

@@ -45,12 +45,7 @@ pub(crate) struct Tracker {
 impl Tracker {
     /// A tracker that starts at a known place.
     pub fn at(cursor: Cursor) -> Tracker {
-        Tracker {
-            cursor: Some(cursor),
-            stream_seq: cursor.seq,
-            above_epoch: cursor.epoch,
-            ..Tracker::default()
-        }
+        Tracker { cursor: Some(cursor), stream_seq: cursor.seq, above_epoch: cursor.epoch, ..Tracker::default() }
     }
 
     pub fn cursor(&self) -> Option<Cursor> {
@@ -63,20 +58,8 @@ impl Tracker {
             return (self.begin(at), None);
         };
         if at.epoch != cursor.epoch {
-            self.restart(Cursor {
-                epoch: at.epoch,
-                seq: at.seq,
-            });
-            return (
-                Verdict::New,
-                Some(Hole {
-                    expected: Cursor {
-                        seq: cursor.seq + 1,
-                        ..cursor
-                    },
-                    got: at,
-                }),
-            );
+            self.restart(Cursor { epoch: at.epoch, seq: at.seq });
+            return (Verdict::New, Some(Hole { expected: Cursor { seq: cursor.seq + 1, ..cursor }, got: at }));
         }
         if at.seq <= cursor.seq || self.is_above(at.seq) {
             return (Verdict::Duplicate, None);
@@ -100,16 +83,7 @@ impl Tracker {
             }
             Some(cursor) if cursor.epoch != epoch => {
                 self.restart(Cursor { epoch, seq: to });
-                (
-                    Verdict::New,
-                    Some(Hole {
-                        expected: Cursor {
-                            seq: cursor.seq + 1,
-                            ..cursor
-                        },
-                        got: first,
-                    }),
-                )
+                (Verdict::New, Some(Hole { expected: Cursor { seq: cursor.seq + 1, ..cursor }, got: first }))
             }
             Some(cursor) if to <= cursor.seq => (Verdict::Duplicate, None),
             Some(_) => {
@@ -123,10 +97,7 @@ impl Tracker {
 
     /// The stream starts again at `first`, whatever the cursor was.
     pub fn gap(&mut self, epoch: u64, first: u64) {
-        self.restart(Cursor {
-            epoch,
-            seq: first.saturating_sub(1),
-        });
+        self.restart(Cursor { epoch, seq: first.saturating_sub(1) });
     }
 
     /// This session wrote `at`.
@@ -160,18 +131,9 @@ impl Tracker {
     pub fn settle(&mut self) -> Option<Hole> {
         while self.unsettled() {
             let cursor = self.cursor?;
-            let expected = Cursor {
-                seq: cursor.seq + 1,
-                ..cursor
-            };
-            let got = Cursor {
-                seq: self.above.keys().next().copied().unwrap_or(self.stream_seq),
-                ..cursor
-            };
-            self.cursor = Some(Cursor {
-                seq: if self.above.is_empty() { got.seq } else { got.seq - 1 },
-                ..cursor
-            });
+            let expected = Cursor { seq: cursor.seq + 1, ..cursor };
+            let got = Cursor { seq: self.above.keys().next().copied().unwrap_or(self.stream_seq), ..cursor };
+            self.cursor = Some(Cursor { seq: if self.above.is_empty() { got.seq } else { got.seq - 1 }, ..cursor });
             self.absorb();
             if expected.seq > self.forgotten_seq {
                 return Some(Hole { expected, got });
@@ -292,16 +254,7 @@ mod tests {
     #[test]
     fn a_hole_is_told_once() {
         let mut tracker = Tracker::at(at(4));
-        assert_eq!(
-            receive(&mut tracker, 6),
-            (
-                Verdict::New,
-                Some(Hole {
-                    expected: at(5),
-                    got: at(6)
-                })
-            )
-        );
+        assert_eq!(receive(&mut tracker, 6), (Verdict::New, Some(Hole { expected: at(5), got: at(6) })));
         assert_eq!(tracker.cursor(), Some(at(6)));
         assert_eq!(receive(&mut tracker, 7), (Verdict::New, None));
     }
@@ -323,20 +276,8 @@ mod tests {
         let mut tracker = Tracker::at(at(4));
         tracker.ack(at(6));
         tracker.message(at(8));
-        assert_eq!(
-            tracker.settle(),
-            Some(Hole {
-                expected: at(5),
-                got: at(6)
-            })
-        );
-        assert_eq!(
-            tracker.settle(),
-            Some(Hole {
-                expected: at(7),
-                got: at(8)
-            })
-        );
+        assert_eq!(tracker.settle(), Some(Hole { expected: at(5), got: at(6) }));
+        assert_eq!(tracker.settle(), Some(Hole { expected: at(7), got: at(8) }));
         assert_eq!(tracker.settle(), None);
         assert_eq!(tracker.cursor(), Some(at(8)));
     }
@@ -348,13 +289,7 @@ mod tests {
         assert_eq!((tracker.settle(), tracker.cursor()), (None, Some(at(9))));
         assert_eq!(tracker.skip(7, 5, 9), (Verdict::Duplicate, None));
         assert_eq!(tracker.skip(7, 12, 13), (Verdict::New, None));
-        assert_eq!(
-            tracker.settle(),
-            Some(Hole {
-                expected: at(10),
-                got: at(12)
-            })
-        );
+        assert_eq!(tracker.settle(), Some(Hole { expected: at(10), got: at(12) }));
         assert_eq!(tracker.cursor(), Some(at(13)));
     }
 

@@ -52,14 +52,7 @@ impl Publish {
     /// A text message.
     pub fn text(conversation: Conversation, text: impl Into<String>) -> Publish {
         let body = text.into().into_bytes();
-        Publish {
-            conversation,
-            client_id: None,
-            content_type: None,
-            body,
-            ttl_ms: 0,
-            tag: None,
-        }
+        Publish { conversation, client_id: None, content_type: None, body, ttl_ms: 0, tag: None }
     }
 
     /// The same message with a tag for the filters of a topic.
@@ -103,10 +96,7 @@ pub struct Message {
 impl Message {
     /// The message's place.
     pub fn cursor(&self) -> Cursor {
-        Cursor {
-            epoch: self.epoch,
-            seq: self.seq,
-        }
+        Cursor { epoch: self.epoch, seq: self.seq }
     }
 
     /// The body as text, if it is text.

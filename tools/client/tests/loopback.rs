@@ -14,14 +14,8 @@ use campanile_client::{
 use peer::{Peer, Session, message};
 
 fn options(peer: &Peer) -> Options {
-    let backoff = Backoff {
-        base: Duration::from_millis(1),
-        max: Duration::from_millis(5),
-    };
-    Options {
-        backoff,
-        ..Options::new(&peer.target, "dev:alice", "test")
-    }
+    let backoff = Backoff { base: Duration::from_millis(1), max: Duration::from_millis(5) };
+    Options { backoff, ..Options::new(&peer.target, "dev:alice", "test") }
 }
 
 async fn start(peer: &Peer) -> (Client, Events, Session) {
@@ -77,10 +71,7 @@ async fn it_comes_back_after_a_goodbye_and_stays_away_when_told_to() {
     session.say_go_away(CloseCode::shutting_down, 3).await;
     session.ended().await;
     match events.next().await {
-        Some(Event::Disconnected {
-            reason: Disconnect::GoAway { code, .. },
-            retry_in,
-        }) => {
+        Some(Event::Disconnected { reason: Disconnect::GoAway { code, .. }, retry_in }) => {
             assert_eq!(code, CloseCode::shutting_down);
             assert!(retry_in >= Duration::from_millis(3));
         }
@@ -90,16 +81,10 @@ async fn it_comes_back_after_a_goodbye_and_stays_away_when_told_to() {
     assert!(matches!(events.next().await, Some(Event::Connected { resumed: true, .. })));
     session.say_go_away(CloseCode::replaced, 0).await;
     session.ended().await;
-    let why = Ended::Refused {
-        code: CloseCode::replaced,
-        message: "as the script says".into(),
-    };
+    let why = Ended::Refused { code: CloseCode::replaced, message: "as the script says".into() };
     assert_eq!(events.next().await, Some(Event::Ended(why.clone())));
     assert_eq!(events.next().await, None);
-    assert_eq!(
-        client.publish(Publish::text(bob(), "late")).await,
-        Err(RequestError::Ended(why))
-    );
+    assert_eq!(client.publish(Publish::text(bob(), "late")).await, Err(RequestError::Ended(why)));
 }
 
 #[tokio::test]
@@ -111,9 +96,7 @@ async fn it_reads_frames_byte_by_byte_and_many_at_once() {
         session.send(&[byte]).await;
     }
     assert_eq!(next_text(&mut events).await, "slow");
-    let many: Vec<u8> = (2..500)
-        .flat_map(|seq| message(&mut encoder, seq, &seq.to_string()))
-        .collect();
+    let many: Vec<u8> = (2..500).flat_map(|seq| message(&mut encoder, seq, &seq.to_string())).collect();
     session.send(&many).await;
     for seq in 2..500 {
         assert_eq!(next_text(&mut events).await, seq.to_string());
@@ -123,19 +106,11 @@ async fn it_reads_frames_byte_by_byte_and_many_at_once() {
 #[tokio::test]
 async fn an_application_that_takes_no_events_loses_none_and_still_gets_its_acks() {
     let peer = Peer::start().await;
-    let (client, session) = tokio::join!(
-        Client::connect(Options {
-            events_max: 2,
-            ..options(&peer)
-        }),
-        peer.welcome()
-    );
+    let (client, session) = tokio::join!(Client::connect(Options { events_max: 2, ..options(&peer) }), peer.welcome());
     let (client, mut events) = client.expect("the peer said welcome");
     let mut session = session;
     let mut encoder = Encoder::default();
-    let many: Vec<u8> = (1..=100)
-        .flat_map(|seq| message(&mut encoder, seq, &seq.to_string()))
-        .collect();
+    let many: Vec<u8> = (1..=100).flat_map(|seq| message(&mut encoder, seq, &seq.to_string())).collect();
     session.send(&many).await;
     let publishing = client.begin_publish(Publish::text(bob(), "mine")).await.expect("queued");
     let (reference, ..) = session.publish().await;
@@ -152,33 +127,18 @@ async fn garbage_is_reported_and_the_connection_made_anew() {
     let peer = Peer::start().await;
     let (_client, mut events, mut session) = start(&peer).await;
     session.send(&[8, 0, 0, 0, 255, 255, 255, 255, 1, 2, 3, 4]).await;
-    assert!(matches!(
-        events.next().await,
-        Some(Event::Disconnected {
-            reason: Disconnect::Malformed,
-            ..
-        })
-    ));
+    assert!(matches!(events.next().await, Some(Event::Disconnected { reason: Disconnect::Malformed, .. })));
     let mut session = peer.welcome().await;
     assert!(matches!(events.next().await, Some(Event::Connected { .. })));
     session.send(&u32::MAX.to_le_bytes()).await;
-    assert!(matches!(
-        events.next().await,
-        Some(Event::Disconnected {
-            reason: Disconnect::Malformed,
-            ..
-        })
-    ));
+    assert!(matches!(events.next().await, Some(Event::Disconnected { reason: Disconnect::Malformed, .. })));
 }
 
 #[tokio::test]
 async fn too_large_a_request_never_leaves() {
     let peer = Peer::start().await;
     let (client, _events, mut session) = start(&peer).await;
-    let large = Publish {
-        body: vec![b'x'; 1 << 16],
-        ..Publish::text(bob(), "")
-    };
+    let large = Publish { body: vec![b'x'; 1 << 16], ..Publish::text(bob(), "") };
     assert!(matches!(client.publish(large).await, Err(RequestError::TooLarge { .. })));
     let small = client.begin_publish(Publish::text(bob(), "small")).await.expect("queued");
     let (reference, _, text) = session.publish().await;
@@ -191,21 +151,12 @@ async fn too_large_a_request_never_leaves() {
 async fn the_first_failure_says_what_is_wrong() {
     let nobody = Options::new("tcp://127.0.0.1:1", "dev:alice", "test");
     assert!(matches!(Client::connect(nobody).await, Err(Ended::Unreachable { .. })));
-    assert!(matches!(
-        Client::connect(Options::new("nowhere", "t", "d")).await,
-        Err(Ended::BadOptions(_))
-    ));
+    assert!(matches!(Client::connect(Options::new("nowhere", "t", "d")).await, Err(Ended::BadOptions(_))));
     let peer = Peer::start().await;
     let (client, ()) = tokio::join!(Client::connect(options(&peer)), async {
         peer.accept().await.say_go_away(CloseCode::login_failed, 0).await;
     });
-    assert!(matches!(
-        client,
-        Err(Ended::Refused {
-            code: CloseCode::login_failed,
-            ..
-        })
-    ));
+    assert!(matches!(client, Err(Ended::Refused { code: CloseCode::login_failed, .. })));
 }
 
 #[tokio::test]
@@ -229,9 +180,7 @@ async fn every_verb_is_answered_or_refused() {
     let answering = async {
         let reference = session.next().await.ref_();
         assert_eq!(session.verb(), s::Body::Ping);
-        let bytes = Encoder::default()
-            .frame(reference, |b| s::Pong::create(b, &s::PongArgs { server_time_ms: 42 }))
-            .to_vec();
+        let bytes = Encoder::default().frame(reference, |b| s::Pong::create(b, &s::PongArgs { server_time_ms: 42 })).to_vec();
         session.send(&bytes).await;
     };
     assert_eq!(tokio::join!(asking, answering).0, Ok(42));

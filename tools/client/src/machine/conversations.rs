@@ -70,16 +70,9 @@ impl Conversations {
 
     /// The resume list: all topics, then what moved most recently, as much as fits into `bytes_max`.
     pub fn resume(&self, bytes_max: usize) -> Vec<ResumePoint> {
-        let mut order: Vec<_> = self
-            .places
-            .iter()
-            .filter(|(c, _)| !matches!(c, Conversation::Topic(_)))
-            .collect();
+        let mut order: Vec<_> = self.places.iter().filter(|(c, _)| !matches!(c, Conversation::Topic(_))).collect();
         order.sort_by_key(|(_, place)| std::cmp::Reverse(place.touched));
-        let others = order
-            .into_iter()
-            .filter(|(_, place)| place.tracker.cursor().is_some())
-            .map(|(c, _)| c);
+        let others = order.into_iter().filter(|(_, place)| place.tracker.cursor().is_some()).map(|(c, _)| c);
         let mut bytes = 0;
         self.topics
             .keys()
@@ -95,11 +88,7 @@ impl Conversations {
 
     /// The topics that are not in `resume`: they are subscribed to after the welcome.
     pub fn topics_missing(&self, resume: &BTreeSet<Conversation>) -> Vec<ResumePoint> {
-        self.topics
-            .keys()
-            .filter(|topic| !resume.contains(*topic))
-            .map(|topic| self.point(topic))
-            .collect()
+        self.topics.keys().filter(|topic| !resume.contains(*topic)).map(|topic| self.point(topic)).collect()
     }
 
     fn point(&self, conversation: &Conversation) -> ResumePoint {
@@ -119,8 +108,7 @@ impl Conversations {
         touched.sort_unstable();
         let oldest_kept = touched[CONVERSATIONS_MAX / 8];
         let topics = &self.topics;
-        self.places
-            .retain(|conversation, place| place.touched >= oldest_kept || topics.contains_key(conversation));
+        self.places.retain(|conversation, place| place.touched >= oldest_kept || topics.contains_key(conversation));
     }
 }
 
@@ -149,11 +137,7 @@ mod tests {
         conversations.start(&Conversation::Topic("news".into()), Some(at(2)), &["eu".into()]);
         let resume = conversations.resume(10_000);
         let names: Vec<String> = resume.iter().map(|p| p.conversation.to_string()).collect();
-        assert_eq!(
-            names,
-            ["topic:news", "group:g0", "group:g2", "group:g1"],
-            "group:g9 has no cursor yet"
-        );
+        assert_eq!(names, ["topic:news", "group:g0", "group:g2", "group:g1"], "group:g9 has no cursor yet");
         assert_eq!((resume[0].cursor, &resume[0].tags), (Some(at(2)), &vec!["eu".to_owned()]));
         assert_eq!(conversations.resume(250).len(), 2);
     }
@@ -165,10 +149,7 @@ mod tests {
         conversations.start(&Conversation::Topic("b".into()), None, &[]);
         let sent = conversations.resume(100).into_iter().map(|p| p.conversation).collect();
         let missing = conversations.topics_missing(&sent);
-        assert_eq!(
-            missing.iter().map(|p| p.conversation.to_string()).collect::<Vec<_>>(),
-            ["topic:b"]
-        );
+        assert_eq!(missing.iter().map(|p| p.conversation.to_string()).collect::<Vec<_>>(), ["topic:b"]);
     }
 
     #[test]

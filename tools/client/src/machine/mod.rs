@@ -60,31 +60,17 @@ pub(crate) struct Connect {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Incoming {
     Welcome(Welcome),
-    GoAway {
-        code: CloseCode,
-        message: String,
-        reconnect_after_ms: u32,
-    },
+    GoAway { code: CloseCode, message: String, reconnect_after_ms: u32 },
     Ping,
-    Error {
-        reference: u64,
-        code: ErrorCode,
-        message: String,
-        retry_after_ms: u32,
-    },
-    Answer {
-        reference: u64,
-        answer: Answer,
-    },
+    Error { reference: u64, code: ErrorCode, message: String, retry_after_ms: u32 },
+    Answer { reference: u64, answer: Answer },
     Message(Message),
     Gap(Gap),
     Skip(Skip),
     Receipt(ReceiptEvent),
     Presence(UserPresence),
     Ephemeral(EphemeralEvent),
-    EphemeralDropped {
-        count: u64,
-    },
+    EphemeralDropped { count: u64 },
 }
 
 /// What a client sends.
@@ -206,15 +192,8 @@ impl Machine {
 
     /// The frame of a request turned out larger than the server takes.
     pub fn handle_too_large(&mut self, reference: u64, bytes: usize) {
-        let too_large = RequestError::TooLarge {
-            bytes,
-            bytes_max: self.frame_bytes_max(),
-        };
-        if self
-            .requests
-            .answered(reference)
-            .is_some_and(|pending| pending.owner == Owner::Application)
-        {
+        let too_large = RequestError::TooLarge { bytes, bytes_max: self.frame_bytes_max() };
+        if self.requests.answered(reference).is_some_and(|pending| pending.owner == Owner::Application) {
             self.outcomes.push_back((reference, Err(too_large)));
         }
     }
@@ -254,9 +233,7 @@ impl Machine {
         let connect_timeout_ms = millis(self.options.connect_timeout);
         match self.phase {
             Phase::Waiting { until_ms } if now_ms >= until_ms => {
-                self.phase = Phase::Connecting {
-                    deadline_ms: now_ms + connect_timeout_ms,
-                };
+                self.phase = Phase::Connecting { deadline_ms: now_ms + connect_timeout_ms };
             }
             Phase::Connecting { deadline_ms } | Phase::LoggingIn { deadline_ms } if now_ms >= deadline_ms => {
                 self.handle_lost(now_ms, Disconnect::NoWelcome { connect_timeout_ms }, random);
@@ -299,11 +276,7 @@ impl Machine {
             Phase::Waiting { until_ms } => Some(until_ms),
             Phase::Connecting { deadline_ms } | Phase::LoggingIn { deadline_ms } => Some(deadline_ms),
             Phase::Up { .. } => {
-                let times = [
-                    self.idle_at_ms(),
-                    self.heartbeat_at_ms(),
-                    self.requests.ready_at_ms(self.window()),
-                ];
+                let times = [self.idle_at_ms(), self.heartbeat_at_ms(), self.requests.ready_at_ms(self.window())];
                 times.into_iter().flatten().min()
             }
             Phase::Ended(_) => None,
@@ -340,10 +313,7 @@ impl Machine {
             return;
         }
         if !self.was_up && !self.options.keep_trying {
-            return self.end(Ended::Unreachable {
-                target: self.options.target.clone(),
-                reason,
-            });
+            return self.end(Ended::Unreachable { target: self.options.target.clone(), reason });
         }
         if matches!(self.phase, Phase::Up { since_ms } if now_ms - since_ms >= GOOD_CONNECTION_MS) {
             self.attempt = 0;
@@ -351,9 +321,7 @@ impl Machine {
         let backoff_ms = self.options.backoff.wait_ms(self.attempt, random);
         let wait_ms = told_ms.map_or(backoff_ms, |told_ms| told_ms.max(backoff_ms));
         self.attempt = self.attempt.saturating_add(1);
-        self.phase = Phase::Waiting {
-            until_ms: now_ms + wait_ms,
-        };
+        self.phase = Phase::Waiting { until_ms: now_ms + wait_ms };
         self.control.clear();
         for reference in self.requests.connection_lost() {
             self.outcomes.push_back((reference, Err(RequestError::ConnectionLost)));

@@ -20,14 +20,7 @@ impl Machine {
         self.last_heard_ms = now_ms;
         match (&self.phase, frame) {
             (Phase::LoggingIn { .. }, Incoming::Welcome(welcome)) => self.handle_welcome(now_ms, welcome),
-            (
-                Phase::LoggingIn { .. } | Phase::Up { .. },
-                Incoming::GoAway {
-                    code,
-                    message,
-                    reconnect_after_ms,
-                },
-            ) => {
+            (Phase::LoggingIn { .. } | Phase::Up { .. }, Incoming::GoAway { code, message, reconnect_after_ms }) => {
                 self.handle_go_away(now_ms, code, message, reconnect_after_ms, random);
             }
             (Phase::Up { .. }, frame) => self.handle_frame_up(now_ms, frame),
@@ -40,12 +33,7 @@ impl Machine {
     fn handle_frame_up(&mut self, now_ms: u64, frame: Incoming) {
         match frame {
             Incoming::Ping => self.control.push_back(Outgoing::Pong),
-            Incoming::Error {
-                reference,
-                code,
-                message,
-                retry_after_ms,
-            } => {
+            Incoming::Error { reference, code, message, retry_after_ms } => {
                 self.handle_error(now_ms, reference, code, message, retry_after_ms);
             }
             Incoming::Answer { reference, answer } => self.handle_answer(reference, answer),
@@ -63,19 +51,10 @@ impl Machine {
     fn handle_welcome(&mut self, now_ms: u64, welcome: Welcome) {
         self.phase = Phase::Up { since_ms: now_ms };
         self.welcome = welcome.clone();
-        let too_old = self
-            .requests
-            .too_old(now_ms.saturating_sub(millis(self.options.resend_within)));
-        self.outcomes.extend(
-            too_old
-                .into_iter()
-                .map(|reference| (reference, Err(RequestError::ConnectionLost))),
-        );
+        let too_old = self.requests.too_old(now_ms.saturating_sub(millis(self.options.resend_within)));
+        self.outcomes.extend(too_old.into_iter().map(|reference| (reference, Err(RequestError::ConnectionLost))));
         self.restore();
-        self.tell(Event::Connected {
-            resumed: self.was_up,
-            welcome,
-        });
+        self.tell(Event::Connected { resumed: self.was_up, welcome });
         self.was_up = true;
     }
 
@@ -83,19 +62,11 @@ impl Machine {
     fn restore(&mut self) {
         for point in self.conversations.topics_missing(&self.resumed) {
             let (conversation, cursor, tags) = (point.conversation, point.cursor, point.tags);
-            self.requests.ask(
-                Owner::Restore,
-                Request::Subscribe {
-                    conversation,
-                    cursor,
-                    tags,
-                },
-            );
+            self.requests.ask(Owner::Restore, Request::Subscribe { conversation, cursor, tags });
         }
         let watched: Vec<String> = self.watched.iter().cloned().collect();
         for users in watched.chunks(WATCH_CHUNK) {
-            self.requests
-                .ask(Owner::Restore, Request::PresenceWatch { users: users.to_vec() });
+            self.requests.ask(Owner::Restore, Request::PresenceWatch { users: users.to_vec() });
         }
     }
 
@@ -112,10 +83,7 @@ impl Machine {
     fn handle_message(&mut self, message: Message) {
         let (conversation, at) = (message.conversation.clone(), message.cursor());
         let own = message.sender == self.welcome.user
-            && message
-                .client_id
-                .as_deref()
-                .is_some_and(|client_id| self.requests.publishing(client_id));
+            && message.client_id.as_deref().is_some_and(|client_id| self.requests.publishing(client_id));
         if !self.conversations.receives(&conversation) {
             return self.tell_message(message, at);
         }
@@ -184,11 +152,7 @@ impl Machine {
 
     fn tell_hole(&mut self, conversation: &Conversation, hole: Option<Hole>) {
         if let Some(Hole { expected, got }) = hole {
-            self.tell(Event::Hole {
-                conversation: conversation.clone(),
-                expected,
-                got,
-            });
+            self.tell(Event::Hole { conversation: conversation.clone(), expected, got });
         }
     }
 
@@ -198,11 +162,7 @@ impl Machine {
         let Some(pending) = self.requests.answered(reference) else {
             return;
         };
-        let outcome = if fits(&pending.request, &answer) {
-            Ok(answer)
-        } else {
-            Err(RequestError::WrongAnswer)
-        };
+        let outcome = if fits(&pending.request, &answer) { Ok(answer) } else { Err(RequestError::WrongAnswer) };
         if let Ok(answer) = &outcome {
             self.learn(&pending.request, answer);
         }
@@ -226,18 +186,8 @@ impl Machine {
                 }
             }
             (_, Answer::GroupCreated(created)) => self.conversations.tracker(&created.conversation).ack(created.cursor),
-            (
-                Request::Subscribe {
-                    conversation,
-                    cursor,
-                    tags,
-                },
-                Answer::Subscribed(subscribed),
-            ) => {
-                let now = Cursor {
-                    epoch: subscribed.epoch,
-                    seq: subscribed.committed,
-                };
+            (Request::Subscribe { conversation, cursor, tags }, Answer::Subscribed(subscribed)) => {
+                let now = Cursor { epoch: subscribed.epoch, seq: subscribed.committed };
                 self.conversations.start(conversation, Some(cursor.unwrap_or(now)), tags);
             }
             (Request::Unsubscribe { conversation }, Answer::Done) => self.conversations.forget(conversation),
@@ -278,14 +228,7 @@ impl Machine {
         self.after_answer(&pending);
         match pending.owner {
             Owner::Application => {
-                self.outcomes.push_back((
-                    reference,
-                    Err(RequestError::Refused {
-                        code,
-                        message,
-                        retry_after_ms,
-                    }),
-                ));
+                self.outcomes.push_back((reference, Err(RequestError::Refused { code, message, retry_after_ms })));
             }
             Owner::Restore => self.restore_refused(&pending.request, code, message),
             // Also "over the window" is a sign of life.

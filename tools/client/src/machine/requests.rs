@@ -67,14 +67,7 @@ impl Requests {
     pub fn ask(&mut self, owner: Owner, request: Request) -> u64 {
         let reference = self.reference();
         let request = Arc::new(request);
-        let pending = Pending {
-            request,
-            owner,
-            refusals: 0,
-            not_before_ms: 0,
-            sent_ms: 0,
-            uncertain_since_ms: None,
-        };
+        let pending = Pending { request, owner, refusals: 0, not_before_ms: 0, sent_ms: 0, uncertain_since_ms: None };
         self.waiting.insert(reference, pending);
         reference
     }
@@ -109,11 +102,7 @@ impl Requests {
     }
 
     fn ready_at(&self, pending: &Pending) -> u64 {
-        let held = if pending.is_publish() {
-            self.publishes_held_until_ms
-        } else {
-            0
-        };
+        let held = if pending.is_publish() { self.publishes_held_until_ms } else { 0 };
         pending.not_before_ms.max(held)
     }
 
@@ -164,12 +153,7 @@ impl Requests {
     /// Takes the publishes whose fate has been unknown since before `before_ms`.
     pub fn too_old(&mut self, before_ms: u64) -> Vec<u64> {
         let old = |p: &Pending| p.is_publish() && p.uncertain_since_ms.is_some_and(|since| since < before_ms);
-        let references: Vec<u64> = self
-            .waiting
-            .iter()
-            .filter(|(_, pending)| old(pending))
-            .map(|(&r, _)| r)
-            .collect();
+        let references: Vec<u64> = self.waiting.iter().filter(|(_, pending)| old(pending)).map(|(&r, _)| r).collect();
         for reference in &references {
             self.waiting.remove(reference);
         }
@@ -178,26 +162,17 @@ impl Requests {
 
     /// Takes everything; gives the application's.
     pub fn end(&mut self) -> Vec<u64> {
-        let all = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .chain(std::mem::take(&mut self.outstanding));
-        all.filter(|(_, pending)| pending.owner == Owner::Application)
-            .map(|(reference, _)| reference)
-            .collect()
+        let all = std::mem::take(&mut self.waiting).into_iter().chain(std::mem::take(&mut self.outstanding));
+        all.filter(|(_, pending)| pending.owner == Owner::Application).map(|(reference, _)| reference).collect()
     }
 
     /// Whether a record that this session writes to `conversation` is under way, so that an ack may still come.
     pub fn writes_to(&self, conversation: &Conversation) -> bool {
-        self.outstanding
-            .values()
-            .any(|pending| pending.request.writes_to().as_ref() == Some(conversation))
+        self.outstanding.values().any(|pending| pending.request.writes_to().as_ref() == Some(conversation))
     }
 
     /// Whether a publish of this `client_id` has no answer yet.
     pub fn publishing(&self, client_id: &str) -> bool {
-        self.outstanding
-            .values()
-            .chain(self.waiting.values())
-            .any(|pending| pending.publishes(client_id))
+        self.outstanding.values().chain(self.waiting.values()).any(|pending| pending.publishes(client_id))
     }
 }

@@ -7,22 +7,12 @@ use crate::backoff::Backoff;
 use crate::values::{Ack, PresenceAnswer, Publish, Subscribed};
 
 fn options() -> Options {
-    Options {
-        keep_trying: true,
-        ..Options::new("tcp://here:1", "dev:alice", "test")
-    }
+    Options { keep_trying: true, ..Options::new("tcp://here:1", "dev:alice", "test") }
 }
 
 fn welcome(window: u32) -> Welcome {
     let user = "alice".to_owned();
-    Welcome {
-        session: 1,
-        user,
-        window,
-        heartbeat_ms: 1_000,
-        idle_timeout_ms: 5_000,
-        ..Welcome::default()
-    }
+    Welcome { session: 1, user, window, heartbeat_ms: 1_000, idle_timeout_ms: 5_000, ..Welcome::default() }
 }
 
 /// A machine that has sent its Connect.
@@ -99,24 +89,11 @@ fn answer(machine: &mut Machine, reference: u64, answer: Answer) {
 }
 
 fn ack(seq: u64) -> Answer {
-    Answer::Ack(Ack {
-        cursor: cursor(seq),
-        time_ms: 0,
-        duplicate: false,
-    })
+    Answer::Ack(Ack { cursor: cursor(seq), time_ms: 0, duplicate: false })
 }
 
 fn refuse(machine: &mut Machine, now_ms: u64, reference: u64, code: ErrorCode, retry_after_ms: u32) {
-    machine.handle_frame(
-        now_ms,
-        Incoming::Error {
-            reference,
-            code,
-            message: String::new(),
-            retry_after_ms,
-        },
-        0,
-    );
+    machine.handle_frame(now_ms, Incoming::Error { reference, code, message: String::new(), retry_after_ms }, 0);
 }
 
 fn publish(machine: &mut Machine, text: &str) -> u64 {
@@ -164,10 +141,7 @@ fn messages_come_once_and_in_order() {
     for seq in [5, 6, 6, 5, 7] {
         receive(&mut machine, seq);
     }
-    assert_eq!(
-        events(&mut machine),
-        ["message 5 resume 5", "message 6 resume 6", "message 7 resume 7"]
-    );
+    assert_eq!(events(&mut machine), ["message 5 resume 5", "message 6 resume 6", "message 7 resume 7"]);
 }
 
 #[test]
@@ -180,14 +154,7 @@ fn an_ack_counts_as_received() {
     receive(&mut machine, 7);
     assert_eq!(events(&mut machine), ["message 5 resume 5", "message 7 resume 7"]);
     assert_eq!(machine.poll_outcome(), Some((reference, Ok(ack(6)))));
-    assert_eq!(
-        reconnect(&mut machine, 0).resume,
-        [ResumePoint {
-            conversation: team(),
-            cursor: Some(cursor(7)),
-            tags: vec![]
-        }]
-    );
+    assert_eq!(reconnect(&mut machine, 0).resume, [ResumePoint { conversation: team(), cursor: Some(cursor(7)), tags: vec![] }]);
 }
 
 #[test]
@@ -202,10 +169,7 @@ fn an_ack_above_the_backlog_does_not_move_the_cursor_yet() {
     for seq in [6, 7, 9] {
         receive(&mut machine, seq);
     }
-    assert_eq!(
-        events(&mut machine),
-        ["message 6 resume 6", "message 7 resume 8", "message 9 resume 9"]
-    );
+    assert_eq!(events(&mut machine), ["message 6 resume 6", "message 7 resume 8", "message 9 resume 9"]);
     assert_eq!(reconnect(&mut machine, 0).resume[0].cursor, Some(cursor(9)));
 }
 
@@ -218,10 +182,7 @@ fn a_later_message_may_come_before_the_ack() {
     receive(&mut machine, 7);
     answer(&mut machine, reference, ack(6));
     receive(&mut machine, 8);
-    assert_eq!(
-        events(&mut machine),
-        ["message 5 resume 5", "message 7 resume 5", "message 8 resume 8"]
-    );
+    assert_eq!(events(&mut machine), ["message 5 resume 5", "message 7 resume 5", "message 8 resume 8"]);
 }
 
 #[test]
@@ -243,37 +204,13 @@ fn a_hole_is_told_at_once_or_when_no_ack_can_fill_it() {
 fn gaps_and_skips_are_shown_and_move_the_cursor() {
     let mut machine = up();
     receive(&mut machine, 5);
-    let skip = Skip {
-        conversation: team(),
-        epoch: 7,
-        from: 6,
-        to: 9,
-        why: SkipReason::expired,
-    };
+    let skip = Skip { conversation: team(), epoch: 7, from: 6, to: 9, why: SkipReason::expired };
     machine.handle_frame(0, Incoming::Skip(skip), 0);
     receive(&mut machine, 10);
-    let gap = Gap {
-        conversation: team(),
-        epoch: 8,
-        first: 3,
-        committed: 4,
-    };
+    let gap = Gap { conversation: team(), epoch: 8, first: 3, committed: 4 };
     machine.handle_frame(0, Incoming::Gap(gap), 0);
-    machine.handle_frame(
-        0,
-        Incoming::Message(Message {
-            epoch: 8,
-            ..message(team(), 3)
-        }),
-        0,
-    );
-    let expected = [
-        "message 5 resume 5",
-        "skip 6 9",
-        "message 10 resume 10",
-        "gap 3 4",
-        "message 3 resume 3",
-    ];
+    machine.handle_frame(0, Incoming::Message(Message { epoch: 8, ..message(team(), 3) }), 0);
+    let expected = ["message 5 resume 5", "skip 6 9", "message 10 resume 10", "gap 3 4", "message 3 resume 3"];
     assert_eq!(events(&mut machine), expected);
     assert_eq!(reconnect(&mut machine, 0).resume[0].cursor, Some(Cursor { epoch: 8, seq: 3 }));
 }
@@ -299,11 +236,7 @@ fn ones_own_message_whose_ack_was_lost_is_not_an_event() {
     let reference = publish(&mut machine, "mine");
     let client_id = sent(&mut machine, 0).remove(0).2;
     reconnect(&mut machine, 0);
-    let own = Message {
-        sender: "alice".into(),
-        client_id: Some(client_id),
-        ..message(team(), 6)
-    };
+    let own = Message { sender: "alice".into(), client_id: Some(client_id), ..message(team(), 6) };
     machine.handle_frame(0, Incoming::Message(own), 0);
     assert_eq!(sent(&mut machine, 0).len(), 1);
     answer(&mut machine, reference, ack(6));
@@ -316,11 +249,7 @@ fn ones_own_message_whose_ack_was_lost_is_not_an_event() {
 fn what_must_not_be_done_twice_fails_when_the_connection_breaks() {
     let mut machine = up();
     let join = machine.handle_request(Request::GroupJoin { id: "team".into() });
-    let members = machine.handle_request(Request::Members {
-        conversation: team(),
-        after: None,
-        limit: 0,
-    });
+    let members = machine.handle_request(Request::Members { conversation: team(), after: None, limit: 0 });
     while machine.poll_transmit(0).is_some() {}
     reconnect(&mut machine, 0);
     assert_eq!(machine.poll_outcome(), Some((join, Err(RequestError::ConnectionLost))));
@@ -379,10 +308,7 @@ fn retries_are_bounded() {
         now_ms += 100;
     }
     assert!(sent(&mut machine, now_ms).is_empty());
-    assert_eq!(
-        machine.poll_outcome().and_then(|(_, outcome)| outcome.err()?.code()),
-        Some(ErrorCode::busy)
-    );
+    assert_eq!(machine.poll_outcome().and_then(|(_, outcome)| outcome.err()?.code()), Some(ErrorCode::busy));
 }
 
 #[test]
@@ -390,36 +316,19 @@ fn close_codes_say_whether_to_come_back() {
     for code in 2000..2020 {
         let (mut machine, _) = logging_in(options());
         let waiting = publish(&mut machine, "a");
-        let bye = Incoming::GoAway {
-            code: CloseCode(code),
-            message: "no".into(),
-            reconnect_after_ms: 0,
-        };
+        let bye = Incoming::GoAway { code: CloseCode(code), message: "no".into(), reconnect_after_ms: 0 };
         machine.handle_frame(0, bye, 0);
-        let why = Ended::Refused {
-            code: CloseCode(code),
-            message: "no".into(),
-        };
+        let why = Ended::Refused { code: CloseCode(code), message: "no".into() };
         assert_eq!(machine.phase(), &Phase::Ended(why.clone()));
         assert_eq!(machine.poll_event(), Some(Event::Ended(why.clone())));
         assert_eq!(machine.poll_outcome(), Some((waiting, Err(RequestError::Ended(why)))));
     }
     for code in (1000..1010).chain([0, 3000]) {
         let mut machine = up();
-        let bye = Incoming::GoAway {
-            code: CloseCode(code),
-            message: String::new(),
-            reconnect_after_ms: 700,
-        };
+        let bye = Incoming::GoAway { code: CloseCode(code), message: String::new(), reconnect_after_ms: 700 };
         machine.handle_frame(10, bye, 0);
         assert_eq!(machine.phase(), &Phase::Waiting { until_ms: 710 }, "{code}");
-        assert!(matches!(
-            machine.poll_event(),
-            Some(Event::Disconnected {
-                reason: Disconnect::GoAway { .. },
-                ..
-            })
-        ));
+        assert!(matches!(machine.poll_event(), Some(Event::Disconnected { reason: Disconnect::GoAway { .. }, .. })));
     }
 }
 
@@ -429,25 +338,14 @@ fn waits_grow_and_a_good_connection_begins_anew() {
     let mut now_ms = GOOD_CONNECTION_MS;
     for bound_ms in [200, 400, 800, 1600] {
         machine.handle_lost(now_ms, Disconnect::ClosedByServer, u64::MAX);
-        assert_eq!(
-            machine.phase(),
-            &Phase::Waiting {
-                until_ms: now_ms + bound_ms
-            }
-        );
+        assert_eq!(machine.phase(), &Phase::Waiting { until_ms: now_ms + bound_ms });
         now_ms += bound_ms;
         machine.handle_timeout(now_ms, 0);
     }
     machine.handle_connected(now_ms);
     machine.handle_frame(now_ms, Incoming::Welcome(welcome(8)), 0);
     machine.handle_lost(now_ms + 1, Disconnect::ClosedByServer, u64::MAX);
-    assert_eq!(
-        machine.phase(),
-        &Phase::Waiting {
-            until_ms: now_ms + 1 + 3200
-        },
-        "a welcome alone does not reset the wait"
-    );
+    assert_eq!(machine.phase(), &Phase::Waiting { until_ms: now_ms + 1 + 3200 }, "a welcome alone does not reset the wait");
     assert_eq!(machine.options.backoff, Backoff::default());
 }
 
@@ -465,13 +363,7 @@ fn attempts_that_fail_are_one_event() {
 
 #[test]
 fn the_first_failure_is_an_error_unless_told_otherwise() {
-    let mut machine = Machine::new(
-        Options {
-            keep_trying: false,
-            ..options()
-        },
-        "prefix".into(),
-    );
+    let mut machine = Machine::new(Options { keep_trying: false, ..options() }, "prefix".into());
     machine.handle_timeout(0, 0);
     machine.handle_lost(0, Disconnect::Unreachable("refused".into()), 0);
     assert!(matches!(machine.phase(), Phase::Ended(Ended::Unreachable { .. })));
@@ -482,29 +374,14 @@ fn silence_is_broken_by_pings_and_ends_the_connection() {
     let mut machine = up();
     assert_eq!(machine.poll_timeout_ms(), Some(900));
     assert_eq!(machine.poll_transmit(899), None);
-    let Some(Outgoing::Request { reference, request }) = machine.poll_transmit(900) else {
-        panic!("no ping")
-    };
+    let Some(Outgoing::Request { reference, request }) = machine.poll_transmit(900) else { panic!("no ping") };
     assert_eq!(*request, Request::Ping);
     assert_eq!(machine.poll_transmit(901), None);
-    machine.handle_frame(
-        1_000,
-        Incoming::Answer {
-            reference,
-            answer: Answer::Pong { server_time_ms: 0 },
-        },
-        0,
-    );
+    machine.handle_frame(1_000, Incoming::Answer { reference, answer: Answer::Pong { server_time_ms: 0 } }, 0);
     machine.handle_timeout(5_999, 0);
     assert!(matches!(machine.phase(), Phase::Up { .. }));
     machine.handle_timeout(6_000, 0);
-    assert!(matches!(
-        machine.poll_event(),
-        Some(Event::Disconnected {
-            reason: Disconnect::Silent { .. },
-            ..
-        })
-    ));
+    assert!(matches!(machine.poll_event(), Some(Event::Disconnected { reason: Disconnect::Silent { .. }, .. })));
 }
 
 #[test]
@@ -518,49 +395,17 @@ fn a_ping_of_the_server_is_answered() {
 fn topics_and_watches_come_back_after_a_reconnect() {
     let mut machine = up();
     let tags = vec!["eu".to_owned()];
-    let subscribe = machine.handle_request(Request::Subscribe {
-        conversation: news(),
-        cursor: None,
-        tags: tags.clone(),
-    });
-    let watch = machine.handle_request(Request::PresenceWatch {
-        users: vec!["bob".into()],
-    });
+    let subscribe = machine.handle_request(Request::Subscribe { conversation: news(), cursor: None, tags: tags.clone() });
+    let watch = machine.handle_request(Request::PresenceWatch { users: vec!["bob".into()] });
     while machine.poll_transmit(0).is_some() {}
-    let subscribed = Subscribed {
-        conversation: news(),
-        epoch: 7,
-        first: 1,
-        committed: 4,
-    };
+    let subscribed = Subscribed { conversation: news(), epoch: 7, first: 1, committed: 4 };
     answer(&mut machine, subscribe, Answer::Subscribed(subscribed));
-    let here = PresenceAnswer {
-        users: vec![UserPresence {
-            user: "bob".into(),
-            online: true,
-            last_seen_ms: 0,
-        }],
-        sessions: 0,
-    };
+    let here = PresenceAnswer { users: vec![UserPresence { user: "bob".into(), online: true, last_seen_ms: 0 }], sessions: 0 };
     answer(&mut machine, watch, Answer::Presence(here.clone()));
     let hello = reconnect(&mut machine, 0);
-    assert_eq!(
-        hello.resume,
-        [ResumePoint {
-            conversation: news(),
-            cursor: Some(cursor(4)),
-            tags
-        }]
-    );
-    let Some(Outgoing::Request { reference, request }) = machine.poll_transmit(0) else {
-        panic!("no watch")
-    };
-    assert_eq!(
-        *request,
-        Request::PresenceWatch {
-            users: vec!["bob".into()]
-        }
-    );
+    assert_eq!(hello.resume, [ResumePoint { conversation: news(), cursor: Some(cursor(4)), tags }]);
+    let Some(Outgoing::Request { reference, request }) = machine.poll_transmit(0) else { panic!("no watch") };
+    assert_eq!(*request, Request::PresenceWatch { users: vec!["bob".into()] });
     answer(&mut machine, reference, Answer::Presence(here));
     assert_eq!(events(&mut machine), ["presence bob true"]);
 }
@@ -578,11 +423,7 @@ fn a_topic_that_is_only_published_to_is_not_resumed() {
 fn a_group_that_one_was_removed_from_is_not_resumed() {
     let mut machine = up();
     receive(&mut machine, 5);
-    let removed = Message {
-        kind: RecordKind::removed,
-        subject: Some("alice".into()),
-        ..message(team(), 6)
-    };
+    let removed = Message { kind: RecordKind::removed, subject: Some("alice".into()), ..message(team(), 6) };
     machine.handle_frame(0, Incoming::Message(removed), 0);
     assert_eq!(events(&mut machine), ["message 5 resume 5", "record 6"]);
     assert_eq!(reconnect(&mut machine, 0).resume, []);
@@ -590,15 +431,8 @@ fn a_group_that_one_was_removed_from_is_not_resumed() {
 
 #[test]
 fn the_application_may_bring_its_cursors() {
-    let resume = vec![ResumePoint {
-        conversation: team(),
-        cursor: Some(cursor(5)),
-        tags: vec![],
-    }];
-    let (mut machine, hello) = logging_in(Options {
-        resume: resume.clone(),
-        ..options()
-    });
+    let resume = vec![ResumePoint { conversation: team(), cursor: Some(cursor(5)), tags: vec![] }];
+    let (mut machine, hello) = logging_in(Options { resume: resume.clone(), ..options() });
     assert_eq!(hello.resume, resume);
     machine.handle_frame(0, Incoming::Welcome(welcome(8)), 0);
     machine.poll_event();
@@ -616,14 +450,7 @@ fn reading_stops_while_events_wait_unless_an_answer_stands_behind_them() {
     let reference = publish(&mut machine, "a");
     sent(&mut machine, 0);
     assert!(machine.wants_bytes());
-    machine.handle_frame(
-        0,
-        Incoming::Message(Message {
-            body: vec![0; LOOKAHEAD_BYTES_MAX],
-            ..message(team(), 6)
-        }),
-        0,
-    );
+    machine.handle_frame(0, Incoming::Message(Message { body: vec![0; LOOKAHEAD_BYTES_MAX], ..message(team(), 6) }), 0);
     assert!(!machine.wants_bytes(), "looking ahead has a limit");
     machine.poll_event();
     machine.poll_event();
@@ -645,21 +472,11 @@ fn a_wrong_answer_is_an_error_and_a_stranger_is_ignored() {
 #[test]
 fn a_receipt_is_asked_for_again_and_a_failure_without_ref_is_told() {
     let mut machine = up();
-    let receipt = Request::Receipt {
-        conversation: team(),
-        kind: ReceiptKind::read,
-        cursor: cursor(5),
-    };
+    let receipt = Request::Receipt { conversation: team(), kind: ReceiptKind::read, cursor: cursor(5) };
     let reference = machine.handle_request(receipt);
     while machine.poll_transmit(0).is_some() {}
     reconnect(&mut machine, 0);
     assert!(matches!(machine.poll_transmit(0), Some(Outgoing::Request { reference: again, .. }) if again == reference));
     refuse(&mut machine, 0, 0, ErrorCode::too_many_subscriptions, 0);
-    assert!(matches!(
-        machine.poll_event(),
-        Some(Event::Trouble {
-            code: ErrorCode::too_many_subscriptions,
-            ..
-        })
-    ));
+    assert!(matches!(machine.poll_event(), Some(Event::Trouble { code: ErrorCode::too_many_subscriptions, .. })));
 }

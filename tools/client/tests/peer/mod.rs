@@ -24,12 +24,7 @@ impl Peer {
     /// Takes a connection and reads its first frame.
     pub async fn accept(&self) -> Session {
         let (stream, _) = self.listener.accept().await.expect("accept");
-        let mut session = Session {
-            stream,
-            inbox: Vec::new(),
-            encoder: Encoder::default(),
-            frame: Vec::new(),
-        };
+        let mut session = Session { stream, inbox: Vec::new(), encoder: Encoder::default(), frame: Vec::new() };
         session.next().await;
         assert_eq!(session.verb(), s::Body::Connect);
         session
@@ -116,12 +111,7 @@ impl Session {
     }
 
     pub async fn say_ack(&mut self, reference: u64, seq: u64) {
-        let args = s::AckArgs {
-            epoch: 7,
-            seq,
-            time_ms: 1,
-            duplicate: false,
-        };
+        let args = s::AckArgs { epoch: 7, seq, time_ms: 1, duplicate: false };
         let bytes = self.encoder.frame(reference, |b| s::Ack::create(b, &args)).to_vec();
         self.send(&bytes).await;
     }
@@ -131,14 +121,7 @@ impl Session {
             .encoder
             .frame(0, |b| {
                 let message = Some(b.create_string("as the script says"));
-                s::GoAway::create(
-                    b,
-                    &s::GoAwayArgs {
-                        code,
-                        message,
-                        reconnect_after_ms,
-                    },
-                )
+                s::GoAway::create(b, &s::GoAwayArgs { code, message, reconnect_after_ms })
             })
             .to_vec();
         self.send(&bytes).await;
@@ -161,15 +144,7 @@ pub fn message(encoder: &mut Encoder, seq: u64, text: &str) -> Vec<u8> {
         .frame(0, |b| {
             let from = Some(conversation(b, Address::Direct("bob")));
             let (sender, body) = (Some(b.create_string("bob")), Some(b.create_vector(text.as_bytes())));
-            let args = s::MessageArgs {
-                conversation: from,
-                epoch: 7,
-                seq,
-                time_ms: 1,
-                sender,
-                body,
-                ..Default::default()
-            };
+            let args = s::MessageArgs { conversation: from, epoch: 7, seq, time_ms: 1, sender, body, ..Default::default() };
             s::Message::create(b, &args)
         })
         .to_vec()
