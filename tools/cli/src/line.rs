@@ -87,9 +87,7 @@ pub fn parse(line: &str) -> Result<Line, String> {
         ("history", []) => Ok(Line::History { limit: HISTORY_MESSAGES }),
         ("history", [n]) => n.parse().map(|limit| Line::History { limit }).map_err(|_| usage("history")),
         ("who", users @ [_, ..]) => Ok(Line::Who { users: owned(users) }),
-        ("subscribe", [topic, tags @ ..]) => {
-            Ok(Line::Subscribe { topic: bare("topic", topic).to_owned(), tags: owned(tags) })
-        }
+        ("subscribe", [topic, tags @ ..]) => Ok(Line::Subscribe { topic: bare("topic", topic).to_owned(), tags: owned(tags) }),
         ("unsubscribe", [topic]) => Ok(Line::Unsubscribe { topic: Some(bare("topic", topic).to_owned()) }),
         ("unsubscribe", []) => Ok(Line::Unsubscribe { topic: None }),
         ("help", _) => Ok(Line::Help),

@@ -67,6 +67,21 @@ impl Session {
         }
     }
 
+    /// Reads the next frame; false when the client has closed.
+    pub async fn receives(&mut self) -> bool {
+        while !self.whole() {
+            if !self.stream.read_buf(&mut self.inbox).await.is_ok_and(|bytes| bytes > 0) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The device of the Connect that was read last.
+    pub fn connect_device(&self) -> String {
+        self.frame().body_as_connect().and_then(|connect| connect.device()).unwrap_or_default().to_owned()
+    }
+
     /// The frame that was read last.
     pub fn frame(&self) -> s::Frame<'_> {
         read(&self.frame).expect("a sound frame")
