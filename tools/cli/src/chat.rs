@@ -355,7 +355,7 @@ impl Chat {
         self.under_way += 1;
         tokio::spawn(async move {
             let answer = request.await;
-            let _ = answers.send(Finished { answer, held });
+            let _ = answers.send(Finished { answer, held }).await;
         });
     }
 
