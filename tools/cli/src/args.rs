@@ -21,7 +21,7 @@ pub struct Cli {
     #[arg(long, global = true, default_value = "tcp://127.0.0.1:7400", value_name = "tcp://HOST:PORT")]
     pub target: String,
 
-    /// Name of this device; a second session of a device replaces the first [default: `terminal` for the chat, `cli-<pid>` for commands]
+    /// Name of this device; a second session of a device replaces the first (default: `terminal` for the chat, `cli-PID` for commands)
     #[arg(long, global = true, value_name = "NAME")]
     pub device: Option<String>,
 

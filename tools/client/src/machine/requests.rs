@@ -87,8 +87,12 @@ impl Requests {
         Some((reference, self.sent(now_ms, reference, pending)))
     }
 
-    /// A request that goes out at once, over the window.
+    /// A ping that goes out at once, over the window. While one has no answer (nothing may be read just now) the next ask for none, so
+    /// that they cannot pile up.
     pub fn heartbeat(&mut self, now_ms: u64) -> (u64, Arc<Request>) {
+        if self.outstanding.values().any(|pending| pending.owner == Owner::Heartbeat) {
+            return (0, Arc::new(Request::Ping));
+        }
         let reference = self.ask(Owner::Heartbeat, Request::Ping);
         let pending = self.waiting.remove(&reference).expect("it was just put there");
         (reference, self.sent(now_ms, reference, pending))

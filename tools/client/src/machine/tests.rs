@@ -385,6 +385,20 @@ fn silence_is_broken_by_pings_and_ends_the_connection() {
 }
 
 #[test]
+fn pings_do_not_pile_up() {
+    let mut machine = up();
+    let references: Vec<u64> = [900, 1_800, 2_700]
+        .into_iter()
+        .filter_map(|now_ms| match machine.poll_transmit(now_ms) {
+            Some(Outgoing::Request { reference, .. }) => Some(reference),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(references, [1, 0, 0], "ref 0: answered only if it fails");
+    assert_eq!(machine.requests.len(), 1);
+}
+
+#[test]
 fn a_ping_of_the_server_is_answered() {
     let mut machine = up();
     machine.handle_frame(0, Incoming::Ping, 0);
