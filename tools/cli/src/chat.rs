@@ -135,6 +135,7 @@ impl Chat {
             Event::Message { message, resume } | Event::Record { message, resume } => {
                 self.receipts.note(&message.conversation, *resume);
             }
+            Event::Acked { conversation, resume } => self.receipts.note(conversation, *resume),
             // Who has received what would be a line for each line.
             Event::Receipt(_) => return,
             _ => {}

@@ -30,7 +30,9 @@ pub fn event(event: &Event) -> Option<Value> {
             value
         }
         Event::EphemeralDropped { count } => json!({ "verb": "EphemeralDropped", "count": count }),
-        Event::Connected { .. } | Event::Disconnected { .. } | Event::Ended(_) | Event::Trouble { .. } => return None,
+        Event::Connected { .. } | Event::Disconnected { .. } | Event::Ended(_) | Event::Trouble { .. } | Event::Acked { .. } => {
+            return None;
+        }
     })
 }
 

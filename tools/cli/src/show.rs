@@ -30,7 +30,9 @@ pub fn event(event: &Event, zone: &TimeZone) -> Option<String> {
         Event::Presence(user) => format!("* {}", presence(user, zone)),
         Event::Ephemeral(e) => format!("* {}: {}: {}", e.conversation, clean(&e.sender), clean(&e.name)),
         Event::EphemeralDropped { count } => format!("* {count} short-lived events were dropped on the way"),
-        Event::Connected { .. } | Event::Disconnected { .. } | Event::Ended(_) | Event::Trouble { .. } => return None,
+        Event::Connected { .. } | Event::Disconnected { .. } | Event::Ended(_) | Event::Trouble { .. } | Event::Acked { .. } => {
+            return None;
+        }
     })
 }
 

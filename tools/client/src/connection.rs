@@ -29,6 +29,9 @@ const READ_BYTES: usize = 64 << 10;
 /// Bytes of frames that are built ahead of the socket.
 const OUTBOX_BYTES_MAX: usize = 256 << 10;
 
+/// How long time alone changes nothing while that is full: the socket does.
+const OUTBOX_FULL_PAUSE: Duration = Duration::from_millis(100);
+
 pub(crate) type Reply = oneshot::Sender<Result<Answer, RequestError>>;
 
 /// What the handle asks of the task.
@@ -174,7 +177,11 @@ impl Connection {
 
     /// Waits for whatever comes first.
     async fn wait(&mut self) -> Happened {
-        let timeout = self.machine.poll_timeout_ms().map(|at_ms| self.started + Duration::from_millis(at_ms));
+        let mut timeout = self.machine.poll_timeout_ms().map(|at_ms| self.started + Duration::from_millis(at_ms));
+        if self.outbox.len() >= OUTBOX_BYTES_MAX {
+            // Requests that may go but have no room must not make this a busy loop.
+            timeout = timeout.map(|at| at.max(Instant::now() + OUTBOX_FULL_PAUSE));
+        }
         let wants_bytes = self.machine.wants_bytes() && self.reader.is_some();
         let wants_commands = self.machine.wants_requests() && self.commands_open;
         let has_event = self.machine.has_event();

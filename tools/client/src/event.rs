@@ -42,6 +42,14 @@ pub enum Event {
         /// The cursor after it, as in `Message`.
         resume: Cursor,
     },
+    /// An ack of this client moved its cursor: everything up to `resume` has been given to the application or was written by it. It
+    /// stands in the order of the events, so that who keeps cursors for the next run needs to look nowhere else.
+    Acked {
+        /// Where.
+        conversation: Conversation,
+        /// The cursor now, as in `Message`.
+        resume: Cursor,
+    },
     /// The log is not the one, or no longer has what, this client had last seen.
     Gap(Gap),
     /// These numbers will not come, and why.

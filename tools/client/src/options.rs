@@ -24,7 +24,8 @@ pub struct Options {
     /// Go on trying when the first connection cannot be made. Default: off, the first failure is an error.
     pub keep_trying: bool,
     /// A publish that was under way when the connection broke is sent again this long; after that the server may have forgotten its
-    /// `client_id`, and it fails with [`ConnectionLost`](crate::RequestError::ConnectionLost) instead. Default: 2 minutes.
+    /// `client_id`, and it fails with [`ConnectionLost`](crate::RequestError::ConnectionLost) instead. Default: 100 s,
+    /// which is less than the 120 s that a server remembers unless told otherwise.
     pub resend_within: Duration,
     /// How often a publish that was told "busy" or "rate limited" is sent again. Default: 10.
     pub publish_retries: u32,
@@ -45,7 +46,7 @@ impl Options {
             backoff: Backoff::default(),
             connect_timeout: Duration::from_secs(10),
             keep_trying: false,
-            resend_within: Duration::from_secs(120),
+            resend_within: Duration::from_secs(100),
             publish_retries: 10,
             events_max: 1024,
             requests_max: 64,

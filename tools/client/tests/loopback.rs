@@ -30,9 +30,12 @@ fn bob() -> Conversation {
 }
 
 async fn next_text(events: &mut Events) -> String {
-    match events.next().await {
-        Some(Event::Message { message, .. }) => message.text().expect("text").to_owned(),
-        other => panic!("{other:?}"),
+    loop {
+        match events.next().await {
+            Some(Event::Message { message, .. }) => return message.text().expect("text").to_owned(),
+            Some(Event::Acked { .. }) => {}
+            other => panic!("{other:?}"),
+        }
     }
 }
 

@@ -301,6 +301,10 @@ impl Machine {
         if !matches!(self.phase, Phase::Up { .. }) {
             return None;
         }
+        let known_since_ms = now_ms.saturating_sub(millis(self.options.resend_within));
+        while let Some(reference) = self.requests.too_old(known_since_ms) {
+            self.outcomes.push_back((reference, Err(RequestError::ConnectionLost)));
+        }
         let next = self.requests.next(now_ms, self.window());
         let heartbeat_due = self.heartbeat_at_ms().is_some_and(|at| now_ms >= at);
         let next = next.or_else(|| heartbeat_due.then(|| self.requests.heartbeat(now_ms)));

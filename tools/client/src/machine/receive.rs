@@ -3,7 +3,7 @@
 use campanile::wire::schema::{CloseCode, ErrorCode, RecordKind};
 
 use super::requests::{Owner, Pending};
-use super::{Incoming, Machine, Outgoing, Phase, WATCH_CHUNK, millis};
+use super::{Incoming, Machine, Outgoing, Phase, WATCH_CHUNK};
 use crate::Conversation;
 use crate::error::{Disconnect, Ended, RequestError};
 use crate::event::Event;
@@ -51,8 +51,6 @@ impl Machine {
     fn handle_welcome(&mut self, now_ms: u64, welcome: Welcome) {
         self.phase = Phase::Up { since_ms: now_ms };
         self.welcome = welcome.clone();
-        let too_old = self.requests.too_old(now_ms.saturating_sub(millis(self.options.resend_within)));
-        self.outcomes.extend(too_old.into_iter().map(|reference| (reference, Err(RequestError::ConnectionLost))));
         self.restore();
         self.tell(Event::Connected { resumed: self.was_up, welcome });
         self.was_up = true;
@@ -182,10 +180,10 @@ impl Machine {
             }
             (request, Answer::Ack(ack)) => {
                 if let Some(conversation) = request.writes_to().filter(|c| self.conversations.receives(c)) {
-                    self.conversations.tracker(&conversation).ack(ack.cursor);
+                    self.wrote(conversation, ack.cursor);
                 }
             }
-            (_, Answer::GroupCreated(created)) => self.conversations.tracker(&created.conversation).ack(created.cursor),
+            (_, Answer::GroupCreated(created)) => self.wrote(created.conversation.clone(), created.cursor),
             (Request::Subscribe { conversation, cursor, tags }, Answer::Subscribed(subscribed)) => {
                 let now = Cursor { epoch: subscribed.epoch, seq: subscribed.committed };
                 self.conversations.start(conversation, Some(cursor.unwrap_or(now)), tags);
@@ -198,6 +196,16 @@ impl Machine {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A record of this session stands at `at`.
+    fn wrote(&mut self, conversation: Conversation, at: Cursor) {
+        let tracker = self.conversations.tracker(&conversation);
+        let before = tracker.cursor();
+        tracker.ack(at);
+        if let Some(resume) = tracker.cursor().filter(|&cursor| Some(cursor) != before) {
+            self.tell(Event::Acked { conversation, resume });
         }
     }
 

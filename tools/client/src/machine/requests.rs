@@ -48,6 +48,8 @@ pub(crate) struct Requests {
     waiting: BTreeMap<u64, Pending>,
     outstanding: BTreeMap<u64, Pending>,
     last_reference: u64,
+    /// No `ref` above this one was under way when a connection broke.
+    uncertain_up_to: u64,
     /// No publish goes out before this time: one was told "later", and those behind it must not pass.
     publishes_held_until_ms: u64,
 }
@@ -146,6 +148,7 @@ impl Requests {
             }
             if pending.request.repeatable() {
                 pending.uncertain_since_ms.get_or_insert(pending.sent_ms);
+                self.uncertain_up_to = self.uncertain_up_to.max(reference);
                 self.waiting.insert(reference, pending);
             } else {
                 lost.push(reference);
@@ -154,14 +157,12 @@ impl Requests {
         lost
     }
 
-    /// Takes the publishes whose fate has been unknown since before `before_ms`.
-    pub fn too_old(&mut self, before_ms: u64) -> Vec<u64> {
+    /// Takes a publish whose fate has been unknown since before `before_ms`, if one waits.
+    pub fn too_old(&mut self, before_ms: u64) -> Option<u64> {
         let old = |p: &Pending| p.is_publish() && p.uncertain_since_ms.is_some_and(|since| since < before_ms);
-        let references: Vec<u64> = self.waiting.iter().filter(|(_, pending)| old(pending)).map(|(&r, _)| r).collect();
-        for reference in &references {
-            self.waiting.remove(reference);
-        }
-        references
+        let mut uncertain = self.waiting.range(..=self.uncertain_up_to);
+        let (&reference, _) = uncertain.find(|(_, pending)| old(pending))?;
+        self.waiting.remove(&reference).map(|_| reference)
     }
 
     /// Takes everything; gives the application's.

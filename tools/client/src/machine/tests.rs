@@ -125,6 +125,7 @@ fn events(machine: &mut Machine) -> Vec<String> {
         names.push(match event {
             Event::Message { message, resume } => format!("message {} resume {}", message.seq, resume.seq),
             Event::Record { message, .. } => format!("record {}", message.seq),
+            Event::Acked { resume, .. } => format!("acked {}", resume.seq),
             Event::Hole { expected, got, .. } => format!("hole {} {}", expected.seq, got.seq),
             Event::Gap(gap) => format!("gap {} {}", gap.first, gap.committed),
             Event::Skip(skip) => format!("skip {} {}", skip.from, skip.to),
@@ -152,7 +153,7 @@ fn an_ack_counts_as_received() {
     sent(&mut machine, 0);
     answer(&mut machine, reference, ack(6));
     receive(&mut machine, 7);
-    assert_eq!(events(&mut machine), ["message 5 resume 5", "message 7 resume 7"]);
+    assert_eq!(events(&mut machine), ["message 5 resume 5", "acked 6", "message 7 resume 7"]);
     assert_eq!(machine.poll_outcome(), Some((reference, Ok(ack(6)))));
     assert_eq!(reconnect(&mut machine, 0).resume, [ResumePoint { conversation: team(), cursor: Some(cursor(7)), tags: vec![] }]);
 }
@@ -182,7 +183,7 @@ fn a_later_message_may_come_before_the_ack() {
     receive(&mut machine, 7);
     answer(&mut machine, reference, ack(6));
     receive(&mut machine, 8);
-    assert_eq!(events(&mut machine), ["message 5 resume 5", "message 7 resume 5", "message 8 resume 8"]);
+    assert_eq!(events(&mut machine), ["message 5 resume 5", "message 7 resume 5", "acked 7", "message 8 resume 8"]);
 }
 
 #[test]
@@ -222,6 +223,7 @@ fn a_publish_in_flight_is_sent_again_with_the_same_client_id() {
     let before = sent(&mut machine, 0);
     assert_eq!(texts(&before), ["a", "b", "c"]);
     answer(&mut machine, references[0], ack(1));
+    assert_eq!(events(&mut machine), ["acked 1"]);
     reconnect(&mut machine, 0);
     let after = sent(&mut machine, 0);
     assert_eq!(after, before[1..]);
@@ -266,8 +268,8 @@ fn a_publish_of_unknown_fate_is_not_sent_again_after_the_dedupe_window() {
     let never_sent = publish(&mut machine, "new");
     log_in(&mut machine, 121_000);
     machine.handle_frame(121_000, Incoming::Welcome(welcome(8)), 0);
-    assert_eq!(machine.poll_outcome(), Some((reference, Err(RequestError::ConnectionLost))));
     let sent = sent(&mut machine, 121_000);
+    assert_eq!(machine.poll_outcome(), Some((reference, Err(RequestError::ConnectionLost))));
     assert_eq!((texts(&sent), sent[0].0), (vec!["new"], never_sent));
 }
 
