@@ -326,4 +326,52 @@ mod tests {
         assert_eq!(receive(&mut tracker, 3), (Verdict::New, None), "2 was acked and forgotten");
         assert_eq!(tracker.cursor(), Some(at(4)));
     }
+
+    /// A log of which some records are one's own: the stream brings the others, acks come whenever they like, and connections break.
+    /// After a reconnect the stream begins behind the cursor and brings one's own records as well.
+    fn everything_comes_once(seed: u64) {
+        let mut state = seed;
+        let mut draw = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        const LAST: u64 = 60;
+        let own: Vec<bool> = (0..=LAST).map(|_| draw(3) == 0).collect();
+        let mut tracker = Tracker::at(at(0));
+        let (mut seen, mut resumed_after, mut stream) = (vec![0; LAST as usize + 1], 0, 1);
+        let mut unacked: Vec<u64> = (1..=LAST).filter(|&seq| own[seq as usize]).collect();
+        while tracker.cursor() != Some(at(LAST)) {
+            match draw(12) {
+                0 => {
+                    resumed_after = stream - 1;
+                    stream = tracker.cursor().map_or(1, |c| c.seq + 1);
+                }
+                1..=3 if !unacked.is_empty() => {
+                    let which = draw(unacked.len() as u64) as usize;
+                    tracker.ack(at(unacked.swap_remove(which)));
+                }
+                _ if stream <= LAST => {
+                    // Own records come by the stream only when they were written before the connection was made.
+                    if !own[stream as usize] || stream <= resumed_after {
+                        let (verdict, hole) = tracker.message(at(stream));
+                        assert_eq!(hole, None, "seed {seed}");
+                        seen[stream as usize] += u64::from(verdict == Verdict::New);
+                    }
+                    stream += 1;
+                }
+                _ => {}
+            }
+            if unacked.is_empty() {
+                assert_eq!(tracker.settle(), None, "seed {seed}: a hole that is none");
+            }
+        }
+        for seq in 1..=LAST as usize {
+            assert!(seen[seq] <= 1 && (own[seq] || seen[seq] == 1), "seed {seed}: message {seq} came {} times", seen[seq]);
+        }
+    }
+
+    #[test]
+    fn everything_comes_once_whatever_the_order() {
+        (0..2_000).for_each(everything_comes_once);
+    }
 }
