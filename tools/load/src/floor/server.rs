@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,6 +15,7 @@ use campanile::wire::schema::{
 use campanile::wire::{Encoder, Split, address, conversation, read, split};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
+use socket2::{Domain, Socket, Type};
 
 use crate::error::Failure;
 use crate::machine;
@@ -56,7 +57,7 @@ pub fn serve(cpu: Option<usize>) -> Result<(), Failure> {
 
 impl Floor {
     fn listen() -> io::Result<Floor> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let listener = listen()?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTENER), epoll::EventFlags::IN)?;
         epoll::add(&epoll, io::stdin().as_fd(), epoll::EventData::new_u64(STDIN), epoll::EventFlags::IN)?;
@@ -171,6 +172,15 @@ impl Floor {
         let ack = AckArgs { epoch: 1, seq: self.seq, time_ms: now_ms(), duplicate: false };
         (&peer.stream).write_all(self.encoder.frame(reference, |b| Ack::create(b, &ack)))
     }
+}
+
+/// A listener on a free port. The standard library's backlog of 128 is less than the logins that the client has under way, and what
+/// overflows it is tried again only after a second.
+fn listen() -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.listen(4096)?;
+    Ok(socket.into())
 }
 
 fn now_ms() -> u64 {
