@@ -80,6 +80,8 @@ pub struct Facts {
     pub cpu: String,
     /// CPUs that are there.
     pub cpus: usize,
+    /// Congestion control of TCP: one that paces (bbr) costs a server a timer per send.
+    pub tcp_congestion_control: String,
     /// Memory in all.
     pub memory_bytes: u64,
 }
@@ -93,6 +95,7 @@ pub fn facts() -> Facts {
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         cpu: model.map(|(_, name)| name.trim().to_owned()).unwrap_or_default(),
         cpus: core_affinity::get_core_ids().map_or(0, |ids| ids.len()),
+        tcp_congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control").trim().to_owned(),
         memory_bytes: kib_of(&read("/proc/meminfo"), "MemTotal:").unwrap_or(0) * 1024,
     }
 }
