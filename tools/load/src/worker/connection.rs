@@ -53,6 +53,8 @@ pub struct Connection {
     pub again_ns: Option<u64>,
     /// What was received.
     pub tracker: Tracker,
+    /// Number of the next frame to be looked for in [`super::recent::Recent`].
+    pub recent: u64,
     /// What is published, from the welcome on.
     pub publisher: Option<Box<Publisher>>,
     /// Id of the conversation that it publishes to; empty if it does not.
@@ -75,6 +77,7 @@ impl Connection {
             last_sent_ms: 0,
             again_ns: None,
             tracker: Tracker::default(),
+            recent: 0,
             publisher: None,
             conversation,
         }

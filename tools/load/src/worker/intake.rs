@@ -33,10 +33,7 @@ impl Worker<'_> {
         loop {
             match split(&bytes[used..], FRAME_BYTES_MAX) {
                 Split::Whole(length) => {
-                    match read(&bytes[used..used + length]) {
-                        Ok(frame) => self.take_frame(local, frame, now_ns),
-                        Err(_) => self.tally.unexpected += 1,
-                    }
+                    self.take_whole(local, &bytes[used..used + length], now_ns);
                     used += length;
                 }
                 Split::More(_) => return used,
@@ -48,9 +45,23 @@ impl Worker<'_> {
         }
     }
 
+    fn take_whole(&mut self, local: u32, bytes: &[u8], now_ns: u64) {
+        let connection = &mut self.connections[local as usize];
+        if let Some(header) = self.recent.find(connection.recent, bytes) {
+            connection.recent += 1;
+            return self.delivered(local, header, now_ns);
+        }
+        match read(bytes) {
+            Ok(frame) => match frame.body_as_message() {
+                Some(message) => self.message(local, message, bytes, now_ns),
+                None => self.take_frame(local, frame, now_ns),
+            },
+            Err(_) => self.tally.unexpected += 1,
+        }
+    }
+
     fn take_frame(&mut self, local: u32, frame: Frame<'_>, now_ns: u64) {
         match frame.body_type() {
-            Body::Message => frame.body_as_message().into_iter().for_each(|m| self.message(local, m, now_ns)),
             Body::Ack => frame.body_as_ack().into_iter().for_each(|ack| self.ack(local, frame.ref_(), ack, now_ns)),
             Body::Error => frame.body_as_error().into_iter().for_each(|e| self.error(local, frame.ref_(), e, now_ns)),
             Body::Welcome => frame.body_as_welcome().into_iter().for_each(|w| self.welcome(local, w)),
@@ -63,17 +74,27 @@ impl Worker<'_> {
         }
     }
 
-    fn message(&mut self, local: u32, message: Message<'_>, now_ns: u64) {
+    fn message(&mut self, local: u32, message: Message<'_>, bytes: &[u8], now_ns: u64) {
         if message.kind() != RecordKind::message {
             self.tally.records += 1;
             return;
         }
-        let header = message.body().and_then(|body| Header::read(body.bytes(), self.crew.plan.run));
-        let connection = &mut self.connections[local as usize];
-        let Some(header) = header.filter(|h| connection.source == Some(h.publisher)) else {
+        let Some(header) = message.body().and_then(|body| Header::read(body.bytes(), self.crew.plan.run)) else {
             self.tally.unexpected += 1;
             return;
         };
+        if self.crew.plan.fan_out() > 1 {
+            self.connections[local as usize].recent = self.recent.keep(bytes, header) + 1;
+        }
+        self.delivered(local, header, now_ns);
+    }
+
+    fn delivered(&mut self, local: u32, header: Header, now_ns: u64) {
+        let connection = &mut self.connections[local as usize];
+        if connection.source != Some(header.publisher) {
+            self.tally.unexpected += 1;
+            return;
+        }
         let arrival = connection.tracker.take(header.seq);
         if self.tally.delivered(arrival, header.intended_ns, now_ns, &self.measured) {
             self.count_down(header.publisher, header.place);

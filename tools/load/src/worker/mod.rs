@@ -6,6 +6,7 @@
 mod connection;
 mod intake;
 mod publish;
+mod recent;
 mod schedule;
 mod setup;
 mod socket;
@@ -29,6 +30,7 @@ use crate::options::Settings;
 use crate::scenario::Plan;
 use crate::stage::{Stage, Step};
 use connection::{Connection, Outgoing, State};
+use recent::Recent;
 use schedule::Schedule;
 
 /// Receive buffers of a ring. The kernel runs few receives at a time, so a small, cache-hot pool is enough; when it runs out, the
@@ -85,6 +87,7 @@ pub struct Worker<'a> {
     outgoing: Outgoing,
     /// Body of the next publish; the front is the header.
     body: Vec<u8>,
+    recent: Recent,
     tally: Tally,
     /// Known from [`Step::Run`] on.
     measured: Range<u64>,
@@ -153,6 +156,7 @@ impl<'a> Worker<'a> {
             letters,
             outgoing: Outgoing::default(),
             body: vec![0x2e; crew.settings.payload_bytes],
+            recent: Recent::default(),
             tally: Tally::default(),
             measured: u64::MAX..u64::MAX,
             to_make: locals.clone().collect(),
