@@ -249,7 +249,7 @@ impl Conductor<'_, '_> {
             if totals != last.1 {
                 last = (Instant::now(), totals);
             }
-            if last.0.elapsed() > PATIENCE {
+            if last.0.elapsed() > self.crew.settings.drain {
                 return Ok(true);
             }
             self.show(|_, _| "draining".to_owned());

@@ -94,7 +94,7 @@ pub fn facts() -> Facts {
     Facts {
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         cpu: model.map(|(_, name)| name.trim().to_owned()).unwrap_or_default(),
-        cpus: core_affinity::get_core_ids().map_or(0, |ids| ids.len()),
+        cpus: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
         tcp_congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control").trim().to_owned(),
         memory_bytes: kib_of(&read("/proc/meminfo"), "MemTotal:").unwrap_or(0) * 1024,
     }

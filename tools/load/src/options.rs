@@ -21,7 +21,7 @@ Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
 What is counted: `sent`, `acked`, `delivered`, `expected` and all latencies are of messages that were meant to be sent between the end of
 the warm-up and the end of the duration. `lost`, `duplicated` and `out_of_order` are of the whole run, from the sequence numbers in the
 payloads. Deliveries per second and CPU per delivery are over what was read in the duration. After the duration all that is outstanding is
-read, until 10 s pass without progress.
+read, until --drain seconds pass without progress.
 Server CPU: --server-cpus counts all that those cores did (user, nice, system, irq, softirq; not steal), so nothing else should run there;
 --server-pid counts the process alone.
 
@@ -128,8 +128,12 @@ pub struct Common {
     /// Label for the report: the durability that the server was configured with.
     #[arg(long, value_name = "NAME", default_value = "memory")]
     pub durability: String,
-    /// Connections from each source address 127.a.b.c, when the target is loopback. The kernel has about 28,000 ports for each.
-    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    /// Seconds without progress after which what is outstanding at the end counts as lost.
+    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    pub drain: f64,
+    /// Connections from each source address 127.a.b.c, when the target is loopback. The kernel has about 28,000 ports for each, and
+    /// searches long for a free one once half of them are taken.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub per_address: u32,
     /// Logins under way at once, over all workers.
     #[arg(long, value_name = "N", default_value_t = 256)]
@@ -153,6 +157,8 @@ pub struct Settings {
     pub rate_per_s: Option<f64>,
     /// Cores whose busy time is the server's.
     pub server_cpus: Vec<usize>,
+    /// Without progress for so long at the end, what is outstanding is lost.
+    pub drain: Duration,
     /// Connections from each source address.
     pub per_address: u32,
     /// Logins under way at once, for each worker.
@@ -178,6 +184,7 @@ impl Settings {
             pace: if common.rate.is_some() { Pace::Rate } else { Pace::Window(common.window.unwrap_or(1)) },
             rate_per_s: common.rate,
             server_cpus,
+            drain: Duration::from_secs_f64(common.drain),
             per_address: common.per_address,
             logins_per_worker: (common.logins as usize / cpus.len()).max(1),
             cpus,
@@ -195,6 +202,9 @@ fn check(common: &Common) -> Result<(), Failure> {
     }
     if !(common.warmup >= 0.0 && common.warmup <= 3_600.0) {
         return no(format!("--warmup {}: 0 to 3600 seconds", common.warmup));
+    }
+    if !(common.drain > 0.0 && common.drain <= 3_600.0) {
+        return no(format!("--drain {}: more than 0 and at most 3600 seconds", common.drain));
     }
     if let Some(rate) = common.rate
         && !(rate > 0.0 && rate <= 1e8)

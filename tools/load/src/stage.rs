@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// No progress for this long ends a step: setting up fails, draining counts what is missing as lost.
+/// Setting up fails when it makes no progress for this long.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The steps of a run, in their order.

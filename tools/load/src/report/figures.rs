@@ -87,7 +87,7 @@ pub struct Figures {
     pub goaways: BTreeMap<String, u64>,
     /// Connections that ended before the run did.
     pub disconnects: u64,
-    /// Draining ended because nothing came for 10 s.
+    /// Draining ended because nothing came any more.
     pub drain_gave_up: bool,
 
     /// Acks read in the measured time.

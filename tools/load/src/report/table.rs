@@ -94,7 +94,7 @@ fn troubles(t: &mut Table, f: &Figures) {
             "this program was out of CPU: the figures may be its limit, not the server's; give it more --cpus",
         ),
         (f.unsent > 0, "the server did not keep up with --rate: the latencies leave out messages that were never sent"),
-        (f.drain_gave_up, "nothing came for 10 s while messages were outstanding"),
+        (f.drain_gave_up, "at the end nothing came any more while messages were outstanding; see --drain"),
         (window_was_cut(f), "--window is above the server's window; no more than that were ever unanswered"),
     ];
     for (_, note) in notes.iter().filter(|(applies, _)| *applies) {
