@@ -117,14 +117,14 @@ impl Stage {
 
     /// Fixes the times of the run, before going to [`Step::Run`].
     pub fn schedule(&self, publish_from_ns: u64, measured: Range<u64>) {
-        self.publish_from_ns.store(publish_from_ns, Ordering::Relaxed);
         self.measure_from_ns.store(measured.start, Ordering::Relaxed);
         self.measure_until_ns.store(measured.end, Ordering::Relaxed);
+        self.publish_from_ns.store(publish_from_ns, Ordering::Release);
     }
 
     /// When publishing begins. Known from [`Step::Run`] on.
     pub fn publish_from_ns(&self) -> u64 {
-        self.publish_from_ns.load(Ordering::Relaxed)
+        self.publish_from_ns.load(Ordering::Acquire)
     }
 
     /// Intended times of the messages that make the figures; publishing stops at its end. Known from [`Step::Run`] on.

@@ -1,15 +1,16 @@
-//! Against a server that refuses, drops and repeats on purpose, the report has to say exactly how often.
+//! Against a server that turns away, refuses, drops and repeats on purpose, the report has to say exactly how often.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use campanile::id::Address;
 use campanile::wire::schema::{
-    Ack, AckArgs, Body, Error, ErrorArgs, ErrorCode, Frame, Message, MessageArgs, Welcome, WelcomeArgs,
+    Ack, AckArgs, Body, CloseCode, Error, ErrorArgs, ErrorCode, Frame, GoAway, GoAwayArgs, Message, MessageArgs, Welcome,
+    WelcomeArgs,
 };
 use campanile::wire::{Encoder, Split, address, conversation, read, split};
 use serde_json::Value;
@@ -18,6 +19,7 @@ use serde_json::Value;
 #[derive(Default)]
 struct Faults {
     users: HashMap<String, TcpStream>,
+    turned_away: HashSet<String>,
     publishes: u64,
     refused: u64,
     dropped: u64,
@@ -61,6 +63,9 @@ fn answer(stream: &mut TcpStream, user: &mut String, frame: Frame<'_>, shared: &
         Body::Connect => {
             let token = frame.body_as_connect().and_then(|c| c.token()).unwrap_or("");
             *user = token.trim_start_matches("dev:").to_owned();
+            if locked(shared).turned_away.insert(user.clone()) {
+                return turn_away(stream);
+            }
             locked(shared).users.insert(user.clone(), stream.try_clone().expect("descriptors are left"));
             let welcome = WelcomeArgs { heartbeat_ms: 30_000, window: 64, ..WelcomeArgs::default() };
             send(stream, Encoder::default().frame(frame.ref_(), |b| Welcome::create(b, &welcome)));
@@ -68,6 +73,15 @@ fn answer(stream: &mut TcpStream, user: &mut String, frame: Frame<'_>, shared: &
         Body::Publish => publish(stream, user, frame, shared),
         _ => {}
     }
+}
+
+/// The first login of each user comes too early.
+fn turn_away(stream: &mut TcpStream) {
+    let code = CloseCode::connect_rate_limited;
+    let go_away = GoAwayArgs { code, message: None, reconnect_after_ms: 20 };
+    send(&mut *stream, Encoder::default().frame(0, |b| GoAway::create(b, &go_away)));
+    // Both directions: the thread's next read finds the end.
+    stream.shutdown(Shutdown::Both).expect("it is connected");
 }
 
 fn publish(stream: &mut TcpStream, user: &str, frame: Frame<'_>, shared: &Shared) {
@@ -124,6 +138,8 @@ fn what_a_server_does_wrong_is_counted() {
     assert_eq!(figures["duplicated"], faults.repeated, "{figures:#}");
     assert_eq!(figures["refused"], faults.refused, "{figures:#}");
     assert_eq!(figures["errors"]["busy"], faults.refused, "{figures:#}");
+    assert_eq!(figures["goaways"]["connect_rate_limited"], 4, "{figures:#}");
+    assert_eq!(figures["disconnects"], 0, "who is turned away comes again: {figures:#}");
     assert_eq!(figures["out_of_order"], 0, "a message that comes again after a refusal is a new one: {figures:#}");
     assert_eq!(figures["drain_gave_up"], true, "{figures:#}");
     assert_eq!(figures["sent"], faults.publishes - faults.refused, "{figures:#}");

@@ -155,7 +155,7 @@ impl Figures {
             connections: plan.connections,
             members: (plan.joins() > 0).then_some(plan.joins()),
             payload_bytes: settings.payload_bytes,
-            window: if let Pace::Window(window) = settings.pace { Some(window) } else { None },
+            window: window(settings.pace).filter(|_| plan.publishers() > 0),
             rate_per_s: settings.rate_per_s,
             server_window: tally.server_window,
             warmup_s: settings.warmup.as_secs_f64(),
@@ -204,6 +204,10 @@ impl Figures {
     pub fn is_clean(&self) -> bool {
         self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects == 0
     }
+}
+
+fn window(pace: Pace) -> Option<u32> {
+    if let Pace::Window(window) = pace { Some(window) } else { None }
 }
 
 fn named(codes: &BTreeMap<u16, u64>, name: impl Fn(u16) -> Option<&'static str>) -> BTreeMap<String, u64> {

@@ -183,6 +183,10 @@ impl<'a> Worker<'a> {
         let mut completions = Vec::new();
         loop {
             ring.enter(self.sleep()).map_err(|e| Failure::Kernel("io_uring_enter", e))?;
+            if self.publishing == Publishing::NotYet {
+                // Before anything is read: another worker may have published already.
+                self.measured = self.crew.stage.measured();
+            }
             ring.drain(&mut completions);
             for completion in completions.drain(..) {
                 self.completed(ring, completion);
