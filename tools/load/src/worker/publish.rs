@@ -31,6 +31,7 @@ impl Worker<'_> {
 
     fn begin(&mut self, now: u64) {
         let stage = &self.crew.stage;
+        self.measured = stage.measured();
         if now < stage.publish_from_ns() {
             return;
         }
