@@ -280,11 +280,13 @@ impl Conductor<'_, '_> {
         let settings = &self.crew.settings;
         let server_cpus = Some(&settings.server_cpus).filter(|cpus| !cpus.is_empty());
         let totals = self.crew.stage.totals();
+        let at_ns = self.crew.stage.now_ns();
+        let at_s = at_ns as f64 / 1e9;
         Ok(Meters {
-            at_ns: self.crew.stage.now_ns(),
-            server_cores_s: server_cpus.map(|cpus| machine::busy_s(cpus)).transpose()?,
+            at_ns,
+            server_cores_s: server_cpus.map(|cpus| machine::busy_s(cpus, at_s)).transpose()?,
             server_process_s: self.server.pid.map(machine::process_s).transpose()?,
-            own_cores_s: machine::busy_s(&settings.cpus)?,
+            own_cores_s: machine::busy_s(&settings.cpus, at_s)?,
             read: totals.read,
             acked: totals.acked,
         })

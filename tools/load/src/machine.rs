@@ -11,25 +11,29 @@ fn ticks_per_s() -> f64 {
     rustix::param::clock_ticks_per_second() as f64
 }
 
-/// Seconds that these cores were busy since the machine started: user, nice, system, irq and softirq of `/proc/stat`; neither idle
-/// nor iowait, and not steal, which is what another machine on the same hardware did.
+/// Seconds that these cores were busy up to `now_s`, counted from some moment before: what is left of the time when idle, iowait and
+/// steal (what another machine on the same hardware did) of `/proc/stat` are taken off.
+///
+/// The sum of user, system, irq and softirq would be the same where the kernel measures them; where it only looks at each tick what runs
+/// just then (TICK_CPU_ACCOUNTING), a load in step with the tick seems to cost nothing, while idle time is measured all the same.
 ///
 /// # Errors
 /// There is no such core.
-pub fn busy_s(cpus: &[usize]) -> Result<f64, Failure> {
+pub fn busy_s(cpus: &[usize], now_s: f64) -> Result<f64, Failure> {
     let stat = fs::read_to_string("/proc/stat").map_err(|e| Failure::Proc(format!("/proc/stat: {e}")))?;
-    let ticks: Option<u64> = cpus.iter().map(|cpu| busy_ticks(&stat, *cpu)).sum();
+    let ticks: Option<u64> = cpus.iter().map(|cpu| other_ticks(&stat, *cpu)).sum();
     ticks
-        .map(|t| t as f64 / ticks_per_s())
+        .map(|other| cpus.len() as f64 * now_s - other as f64 / ticks_per_s())
         .ok_or_else(|| Failure::Proc(format!("/proc/stat does not know all of the cores {cpus:?}")))
 }
 
-fn busy_ticks(stat: &str, cpu: usize) -> Option<u64> {
+/// Idle, iowait and steal.
+fn other_ticks(stat: &str, cpu: usize) -> Option<u64> {
     let name = format!("cpu{cpu}");
     let line = stat.lines().find(|line| line.split_ascii_whitespace().next() == Some(name.as_str()))?;
     let fields: Vec<u64> = line.split_ascii_whitespace().skip(1).map_while(|f| f.parse().ok()).collect();
-    // user nice system idle iowait irq softirq steal; guest time is part of user.
-    (fields.len() >= 7).then(|| fields[0] + fields[1] + fields[2] + fields[5] + fields[6])
+    // user nice system idle iowait irq softirq steal guest guest_nice
+    (fields.len() >= 8).then(|| fields[3] + fields[4] + fields[7])
 }
 
 /// CPU seconds of all threads of a process, ended ones included.
@@ -125,11 +129,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn busy_is_all_but_idle_iowait_and_steal() {
+    fn idle_iowait_and_steal_are_not_busy() {
         let stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 4 100 200 8 16 400 1 0\ncpu10 5 5 5 5 5 5 5 5 5 5\nintr 1\n";
-        assert_eq!(busy_ticks(stat, 0), Some(31));
-        assert_eq!(busy_ticks(stat, 1), None);
-        assert_eq!(busy_ticks(stat, 10), Some(25));
+        assert_eq!(other_ticks(stat, 0), Some(700));
+        assert_eq!(other_ticks(stat, 1), None);
+        assert_eq!(other_ticks(stat, 10), Some(15));
+    }
+
+    #[test]
+    fn busy_time_grows_no_faster_than_time() {
+        let cpu = core_affinity::get_core_ids().expect("there are cores")[0].id;
+        let grown = busy_s(&[cpu], 100.0).unwrap() - busy_s(&[cpu], 99.9).unwrap();
+        assert!(grown <= 0.1001, "{grown}");
+        assert!(busy_s(&[4095], 0.0).is_err());
     }
 
     #[test]

@@ -22,8 +22,8 @@ What is counted: `sent`, `acked`, `delivered`, `expected` and all latencies are 
 the warm-up and the end of the duration. `lost`, `duplicated` and `out_of_order` are of the whole run, from the sequence numbers in the
 payloads. Deliveries per second and CPU per delivery are over what was read in the duration. After the duration all that is outstanding is
 read, until --drain seconds pass without progress.
-Server CPU: --server-cpus counts all that those cores did (user, nice, system, irq, softirq; not steal), so nothing else should run there;
---server-pid counts the process alone.
+Server CPU: --server-cpus counts all that those cores did, so nothing else should run there: the time less idle, iowait and steal of
+/proc/stat. --server-pid counts the process alone; interrupts are in it only as far as they ran on its time.
 
 Exit status: 0 if nothing was lost, duplicated, out of order or disconnected; 1 if something was; 2 if there is no result.";
 
