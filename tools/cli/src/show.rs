@@ -1,7 +1,8 @@
 //! How things are shown to people.
 
 use campanile_client::{
-    ConversationInfo, Disconnect, Event, Member, Message, ReceiptKind, RecordKind, UserPresence, close_code_name, error_code_name,
+    ConversationInfo, Disconnect, ErrorCode, Event, Member, Message, ReceiptKind, RecordKind, UserPresence, close_code_name,
+    error_code_name,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -30,7 +31,12 @@ pub fn event(event: &Event, zone: &TimeZone) -> Option<String> {
         Event::Presence(user) => format!("* {}", presence(user, zone)),
         Event::Ephemeral(e) => format!("* {}: {}: {}", e.conversation, clean(&e.sender), clean(&e.name)),
         Event::EphemeralDropped { count } => format!("* {count} short-lived events were dropped on the way"),
-        Event::Connected { .. } | Event::Disconnected { .. } | Event::Ended(_) | Event::Trouble { .. } | Event::Acked { .. } => {
+        Event::Connected { .. }
+        | Event::Disconnected { .. }
+        | Event::Ended(_)
+        | Event::Trouble { .. }
+        | Event::Acked { .. }
+        | Event::Receiving { .. } => {
             return None;
         }
     })
@@ -43,7 +49,16 @@ pub fn connection(event: &Event) -> Option<String> {
         Event::Disconnected { reason, retry_in } => {
             format!("* not connected: {}; trying again in {:.1} s", disconnect(reason), retry_in.as_secs_f64())
         }
-        Event::Trouble { code, message } => {
+        Event::Trouble { conversation: Some(conversation), code, .. } => {
+            let why = match *code {
+                ErrorCode::unknown_conversation => {
+                    "there is no such conversation any more, or you are no longer in it".to_owned()
+                }
+                code => error_code_name(code),
+            };
+            format!("* {conversation} does not come any more: {why}")
+        }
+        Event::Trouble { conversation: None, code, message } => {
             format!("* the server refused to restore something: {} ({})", clean(message), error_code_name(*code))
         }
         _ => return None,
