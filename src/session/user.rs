@@ -92,9 +92,9 @@ impl List {
         self.entries.is_empty()
     }
 
-    /// All of them, in no order that means anything.
+    /// All of them, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+        self.order.values().map(|key| &self.entries[key])
     }
 
     /// Those after a number, in order, each with its number.

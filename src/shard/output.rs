@@ -18,6 +18,8 @@ impl Shard {
         self.metrics().deliveries.add(sends.iter().filter(|send| send.weight == Weight::Data).count() as u64);
         sends.drain(..).for_each(|send| self.queue(send));
         self.fx.sends = sends;
+        let messages_in = std::mem::take(&mut self.fx.messages_in);
+        self.metrics().messages_in.add(messages_in);
         for code in std::mem::take(&mut self.fx.errors) {
             self.metrics().answered_error(code);
         }
