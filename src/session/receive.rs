@@ -56,6 +56,9 @@ enum State {
     Reading,
 }
 
+/// Acks that are remembered until their records come by. A session has at most a window of them on the way at once.
+const ACKED_MAX: usize = 4096;
+
 impl Users {
     pub(super) fn filter(
         &self,
@@ -226,13 +229,16 @@ impl Users {
     }
 
     fn take_catch_up(&mut self, session: SessionKey, key: &Key) -> Option<CatchUp> {
+        let is_lagging = self.lagging > 0;
         let session = self.session(session)?;
         let more = session.more.as_mut()?;
         let at = more.catch_ups.iter().position(|c| c.key == *key)?;
         let catch_up = more.catch_ups.remove(at);
         if more.catch_ups.is_empty() {
-            more.acked.clear();
-            if more.watching.is_empty() && !more.awaits_drain {
+            if !is_lagging {
+                more.acked.clear();
+            }
+            if more.acked.is_empty() && more.watching.is_empty() && !more.awaits_drain {
                 session.more = None;
             }
         }
@@ -295,7 +301,7 @@ impl Users {
     /// A page of a log has come: for a sync, a session, or a mirror.
     pub(super) fn page(&mut self, key: Key, purpose: ReadFor, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
         match purpose {
-            ReadFor::Mirror => self.mirror_page(&key, result, fx),
+            ReadFor::Mirror => self.mirror_page(&key, result),
             ReadFor::CatchUp(session) => self.backlog_page(session, &key, result, fx),
             ReadFor::Sync(reply) => {
                 let Some(connection) = self.answered(reply) else { return };
@@ -351,18 +357,24 @@ impl Users {
             let passes = filter.as_mut().is_none_or(|f| f.passes(key, epoch, record.seq, Some(record), connection, fx));
             if passes && !acked.contains(&(record.epoch, record.seq)) {
                 let frame = fx.message(key, &viewer, record);
+                fx.deliveries += 1;
                 fx.send(connection, frame, Weight::Data);
             }
         }
         skips.for_each(|skipped| say_skip(skipped, fx));
     }
 
-    /// A session that catches up has an ack for a record that stands in its backlog.
+    /// A session has an ack for a record that it may meet again: in its own backlog, or in what a mirror reads again.
     pub(super) fn remember_ack(&mut self, session: SessionKey, place: (u64, u64)) {
-        if let Some(more) = self.session(session).and_then(|s| s.more.as_mut())
-            && !more.catch_ups.is_empty()
-        {
-            more.acked.push(place);
+        let is_lagging = self.lagging > 0;
+        let Some(session) = self.session(session) else { return };
+        let catches_up = session.more.as_ref().is_some_and(|more| !more.catch_ups.is_empty());
+        if is_lagging || catches_up {
+            let acked = &mut session.more.get_or_insert_default().acked;
+            if acked.len() >= ACKED_MAX {
+                acked.remove(0);
+            }
+            acked.push(place);
         }
     }
 
