@@ -120,7 +120,7 @@ impl Conversations {
             Request::Publish(publish) => self.publish(from, publish, now, fx),
             Request::Change(change) => self.change(from, change, now, fx),
             Request::Attach { key, user, session } => self.attach(from, key, &user, session, fx),
-            Request::Detach { key, attachments } => self.detach(from, &key, attachments, fx),
+            Request::Detach { key, epoch, attachments } => self.detach(from, &key, epoch, attachments, fx),
             Request::Read(read) => self.read(from, *read, fx),
             Request::Members { key, user, reply, after, limit } => self.members(from, key, &user, reply, after, limit, fx),
             Request::Describe { key, user, part } => self.describe(from, &key, &user, part, fx),

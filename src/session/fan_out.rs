@@ -107,8 +107,8 @@ impl Users {
         let hash = self.slots.hash(mirror.key.bytes());
         self.by_key.remove(hash, index);
         self.fanning_out.retain(|&i| i != index);
-        if let Some(Mirror { key, attachments, .. }) = self.mirrors.remove(index) {
-            self.credits.send(self.slots.home(key.bytes()), Request::Detach { key, attachments }, fx);
+        if let Some(Mirror { key, epoch, attachments, .. }) = self.mirrors.remove(index) {
+            self.credits.send(self.slots.home(key.bytes()), Request::Detach { key, epoch, attachments }, fx);
         }
     }
 
