@@ -78,7 +78,7 @@ impl Effects {
     /// Tells a session that a request failed.
     pub fn error(&mut self, to: Slot, reference: u64, refusal: Refusal, message: &str) {
         self.errors.push(refusal.code);
-        self.answer(to, reference, |b| error(b, refusal, message));
+        self.answer(to, reference, |b| error(b, refusal, message, None));
     }
 
     /// Tells a listener.

@@ -121,7 +121,7 @@ impl Users {
             let (epoch, next) = (self.mirrors[mirror].epoch, self.mirrors[mirror].next);
             // What is kept is not known here; a newcomer has no use for it.
             let head = Head { epoch, first: next, committed: next - 1, visible_from: 1 };
-            self.say_subscribed(session, &key, start.reference, head, fx);
+            self.say_subscribed(session, &key, start.reference, head, next, fx);
             return self.link(mirror, session.index, next, start.filter);
         }
         let home = self.home_of(&key);
@@ -135,11 +135,24 @@ impl Users {
         self.sessions[session.index].more.get_or_insert_default()
     }
 
-    fn say_subscribed(&mut self, session: SessionKey, key: &Key, reference: Option<u64>, head: Head, fx: &mut Effects) {
-        let Some(reference) = reference else { return };
+    /// The answer to subscribe; or word of what is received without asking.
+    fn say_subscribed(
+        &mut self,
+        session: SessionKey,
+        key: &Key,
+        reference: Option<u64>,
+        head: Head,
+        next: u64,
+        fx: &mut Effects,
+    ) {
         let viewer = self.user_of(session).name.clone();
-        if let Some(connection) = self.answered(Reply { session, reference }) {
-            fx.answer(connection, reference, |b| frames::subscribed(b, key.address(&viewer), head));
+        let connection = match reference {
+            Some(reference) => self.answered(Reply { session, reference }),
+            None => self.session(session).map(|session| session.connection),
+        };
+        if let Some(connection) = connection {
+            let frame = fx.frame(reference.unwrap_or(0), |b| frames::subscribed(b, key.address(&viewer), head, next));
+            fx.send(connection, frame, Weight::Control);
         }
     }
 
@@ -177,8 +190,9 @@ impl Users {
             self.refuse(failure(reference), refusal, fx);
         } else if catch_up.start.cursor.is_some() {
             let viewer = self.users[user].name.clone();
-            let message = format!("{} cannot be resumed: {}", key.address(&viewer), super::sentence(refusal.code));
-            self.fail(failure(0), &Failure { refusal, message }, fx);
+            let (connection, about) = (self.sessions[session.index].connection, key.address(&viewer));
+            let message = format!("{about} cannot be resumed: {}", super::sentence(refusal.code));
+            fx.answer(connection, 0, |b| frames::error(b, refusal, &message, Some(about)));
         }
     }
 
@@ -192,7 +206,7 @@ impl Users {
         catch_up.next = begin.next;
         catch_up.mirror = mirror;
         catch_up.state = State::Due;
-        self.say_subscribed(session, key, reference, head, fx);
+        self.say_subscribed(session, key, reference, head, begin.next, fx);
         if begin.gap {
             let frame = fx.frame(0, |b| frames::gap(b, key.address(&viewer), head));
             fx.send(connection, frame, Weight::Data);
