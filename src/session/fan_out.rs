@@ -52,9 +52,9 @@ impl Users {
         let hash = self.slots.hash(mirror.key.bytes());
         self.by_key.remove(hash, index);
         self.fanning_out.retain(|&i| i != index);
-        if let Some(Mirror { key, attachments, lag, .. }) = self.mirrors.remove(index) {
+        if let Some(Mirror { key, epoch, attachments, lag, .. }) = self.mirrors.remove(index) {
             self.lagging -= usize::from(lag != Lag::None);
-            self.credits.send(self.slots.home(key.bytes()), Request::Detach { key, attachments }, fx);
+            self.credits.send(self.slots.home(key.bytes()), Request::Detach { key, epoch, attachments }, fx);
         }
     }
 
