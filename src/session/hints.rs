@@ -69,9 +69,9 @@ impl Users {
         let HintState::Asked(waiting) = std::mem::replace(&mut entry.hint, state) else { return };
         let home = self.home_of(key);
         for publish in waiting {
-            let Publish { reply, .. } = *publish;
+            let Publish { reply, .. } = publish;
             match result {
-                Ok(()) => self.credits.send(home, Request::Publish(publish), fx),
+                Ok(()) => self.credits.send(home, Request::Publish(Box::new(publish)), fx),
                 Err(refusal) if self.answered(reply).is_some() => self.refuse(reply, refusal, fx),
                 Err(_) => {}
             }

@@ -21,14 +21,14 @@ impl Users {
         self.take_publish_token(reply, now)?;
         let sender = self.user_of(reply.session).name.clone();
         let key = Key::new(&sender, address);
-        let publish = Box::new(Publish { key, sender, reply, content });
+        let publish = Publish { key, sender, reply, content };
         fx.messages_in += 1;
         if publish.key.kind() == Kind::Direct { self.publish_direct(publish, fx) } else { self.send_publish(publish, fx) }
     }
 
-    fn send_publish(&mut self, publish: Box<Publish>, fx: &mut Effects) -> Outcome {
+    fn send_publish(&mut self, publish: Publish, fx: &mut Effects) -> Outcome {
         let home = self.home_of(&publish.key);
-        self.ask(publish.reply.session, home, Request::Publish(publish), fx)
+        self.ask(publish.reply.session, home, Request::Publish(Box::new(publish)), fx)
     }
 
     fn take_publish_token(&mut self, reply: Reply, now: Now) -> Outcome {
@@ -41,7 +41,7 @@ impl Users {
     }
 
     /// The first message to somebody waits until his list knows of the conversation, and so do those that follow it meanwhile.
-    fn publish_direct(&mut self, publish: Box<Publish>, fx: &mut Effects) -> Outcome {
+    fn publish_direct(&mut self, publish: Publish, fx: &mut Effects) -> Outcome {
         let (session, entries_max) = (publish.reply.session, self.limits.conversations_per_user_max as usize);
         self.has_window(session)?;
         let user = self.sessions[session.index].user;

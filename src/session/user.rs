@@ -84,7 +84,7 @@ pub(super) enum HintState {
     /// Nobody asked yet.
     Unknown,
     /// On its way; these wait, in order.
-    Asked(Vec<Box<Publish>>),
+    Asked(Vec<Publish>),
 }
 
 impl List {
