@@ -29,7 +29,7 @@ impl Users {
         }
         let user = self.find_or_add_user(user);
         let entries_max = self.limits.conversations_per_user_max as usize;
-        let list = self.users[user].list.get_or_insert_default();
+        let list = self.users[user].list(self.slots);
         let entry = list.insert(key, entries_max).ok_or(Refusal::new(ErrorCode::too_many_conversations))?;
         // Whoever is hinted may write back at once: the hinter's own list has it.
         if matches!(entry.hint, HintState::Unknown) {

@@ -45,10 +45,13 @@ impl Users {
         let (session, entries_max) = (publish.reply.session, self.limits.conversations_per_user_max as usize);
         self.has_window(session)?;
         let user = self.sessions[session.index].user;
-        let list = self.users[user].list.get_or_insert_default();
+        let list = self.users[user].list(self.slots);
+        if list.entry(&publish.key).is_some_and(|entry| matches!(entry.hint, HintState::Ready)) {
+            return self.send_publish(publish, fx);
+        }
         let entry = list.insert(&publish.key, entries_max).ok_or(ErrorCode::too_many_conversations)?;
         match &mut entry.hint {
-            HintState::Ready => return self.send_publish(publish, fx),
+            HintState::Ready => unreachable!("it was not ready a moment ago"),
             HintState::Asked(waiting) => waiting.push(publish),
             HintState::Unknown => {
                 let (key, sender) = (publish.key.clone(), publish.sender.clone());

@@ -68,9 +68,7 @@ impl Shard {
     /// Looks at some conversations; says where to go on.
     fn sweep(&mut self, from: usize, count: usize) -> Option<usize> {
         let next = self.conversations.sweep(from, count, self.now, &mut self.fx);
-        for command in std::mem::take(&mut self.fx.commands) {
-            self.store.execute(command, &mut Vec::new());
-        }
+        self.run_store();
         next
     }
 }
