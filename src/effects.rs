@@ -49,6 +49,10 @@ pub struct Effects {
     pub events: Vec<(ShardId, Event)>,
     /// Codes of the errors that were answered, to be counted.
     pub errors: Vec<ErrorCode>,
+    /// Messages that were handed to connections, to be counted.
+    pub deliveries: u64,
+    /// Publishes of sessions that went on to their conversation's home, to be counted.
+    pub messages_in: u64,
     /// To the store of this shard.
     pub commands: Vec<Command>,
 }
@@ -78,7 +82,7 @@ impl Effects {
     /// Tells a session that a request failed.
     pub fn error(&mut self, to: Slot, reference: u64, refusal: Refusal, message: &str) {
         self.errors.push(refusal.code);
-        self.answer(to, reference, |b| error(b, refusal, message));
+        self.answer(to, reference, |b| error(b, refusal, message, None));
     }
 
     /// Tells a listener.

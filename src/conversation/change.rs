@@ -20,7 +20,7 @@ impl Conversations {
 
     fn try_change(&mut self, from: ShardId, change: Box<GroupChange>, now: Now, fx: &mut Effects) -> Result<(), Refusal> {
         let members_max = self.limits.group_members_max as usize;
-        if !self.by_key.contains_key(&change.key) {
+        if self.index_of(&change.key).is_none() {
             return match change.change {
                 Change::Create { .. } => self.found(from, *change, now, fx),
                 _ => Err(Refusal::new(ErrorCode::unknown_conversation)),

@@ -19,7 +19,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -32,6 +32,7 @@ use crate::clock::Now;
 use crate::effects::Effects;
 use crate::limits::Limits;
 use crate::mesh::{Event, GroupChange, Head, Publish, Refusal, Request};
+use crate::slab::{Index, Slab};
 use crate::slot::{ShardId, Slots};
 use crate::store::{Append, Command, LogId, Outcome};
 use crate::wire::schema::{ErrorCode, RecordKind};
@@ -53,9 +54,9 @@ pub fn events_per_request(limits: &Limits) -> usize {
 pub struct Conversations {
     slots: Slots,
     limits: Arc<Limits>,
-    by_key: HashMap<Key, LogId, ahash::RandomState>,
-    all: Vec<Option<Conversation>>,
-    free: Vec<LogId>,
+    by_key: Index,
+    /// The index of a conversation is also that of its log.
+    all: Slab<Conversation>,
     next_epoch: u64,
 }
 
@@ -92,26 +93,18 @@ enum Waiting {
 impl Conversations {
     /// No conversations yet. `first_epoch` must be larger than any that an earlier run may have given out; from there
     /// on every shard takes each n-th number, so that no two conversations have the same epoch.
-    pub fn new(slots: Slots, limits: Arc<Limits>, first_epoch: u64, hash_seed: u64) -> Conversations {
-        let hasher = ahash::RandomState::with_seeds(hash_seed, 1, 2, 3);
-        Conversations {
-            slots,
-            limits,
-            by_key: HashMap::with_hasher(hasher),
-            all: Vec::new(),
-            free: Vec::new(),
-            next_epoch: first_epoch,
-        }
+    pub fn new(slots: Slots, limits: Arc<Limits>, first_epoch: u64) -> Conversations {
+        Conversations { slots, limits, by_key: Index::default(), all: Slab::default(), next_epoch: first_epoch }
     }
 
     /// Number of conversations.
     pub fn len(&self) -> usize {
-        self.by_key.len()
+        self.all.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.by_key.is_empty()
+        self.all.is_empty()
     }
 
     /// A shard asks for something.
@@ -138,7 +131,7 @@ impl Conversations {
         match outcome {
             Outcome::Appended { log, attempt, seq, result } => self.appended(log, attempt, seq, result, now, fx),
             Outcome::Trimmed { log, first } => {
-                if let Some(conversation) = &mut self.all[log as usize] {
+                if let Some(conversation) = self.all.get_mut(log) {
                     conversation.first = first;
                 }
             }
@@ -148,21 +141,25 @@ impl Conversations {
 
     /// Looks at `count` conversations from `from` on and forgets what ran out. Says where to go on, if not all were seen.
     pub fn sweep(&mut self, from: usize, count: usize, now: Now, fx: &mut Effects) -> Option<usize> {
-        let end = (from + count).min(self.all.len());
+        let end = (from + count).min(self.all.places());
         let (count_max, dedupe_ms) = (self.limits.dedupe_messages_max as usize, u64::from(self.limits.dedupe_ms));
         for log in from..end {
-            let Some(conversation) = &mut self.all[log] else { continue };
+            let Some(conversation) = self.all.get_mut(log as LogId) else { continue };
             conversation.dedupe.trim(conversation.committed, count_max, now.wall_ms.saturating_sub(dedupe_ms));
             if conversation.is_forgotten() {
                 self.remove(log as LogId, fx);
             }
         }
-        (end < self.all.len()).then_some(end)
+        (end < self.all.places()).then_some(end)
+    }
+
+    fn index_of(&self, key: &Key) -> Option<LogId> {
+        self.by_key.find(self.slots.hash(key.bytes()), |log| self.all[log].key == *key)
     }
 
     fn find(&mut self, key: &Key) -> Option<&mut Conversation> {
-        let log = *self.by_key.get(key)?;
-        self.all[log as usize].as_mut()
+        let log = self.index_of(key)?;
+        self.all.get_mut(log)
     }
 
     /// The conversation if this user may read it; else the one answer for "there is none" and "not for you".
@@ -172,19 +169,14 @@ impl Conversations {
     }
 
     fn create(&mut self, key: Key) -> Result<&mut Conversation, Refusal> {
-        if self.by_key.len() >= self.limits.conversations_per_shard_max as usize {
+        if self.all.len() >= self.limits.conversations_per_shard_max as usize {
             return Err(Refusal::busy());
         }
-        let log = self.free.pop().unwrap_or_else(|| {
-            self.all.push(None);
-            self.all.len() as LogId - 1
-        });
-        self.by_key.insert(key.clone(), log);
         let epoch = self.next_epoch;
         self.next_epoch += u64::from(self.slots.shards());
-        Ok(self.all[log as usize].insert(Conversation {
+        let (log, _) = self.all.insert(Conversation {
             key,
-            log,
+            log: 0,
             epoch,
             first: 1,
             committed: 0,
@@ -198,24 +190,26 @@ impl Conversations {
             group: None,
             receipts: [(0, 0); 2],
             dedupe: Dedupe::default(),
-        }))
+        });
+        let (all, slots) = (&self.all, &self.slots);
+        let hash_of = |log: LogId| slots.hash(all[log].key.bytes());
+        self.by_key.insert(hash_of(log), log, hash_of);
+        self.all[log].log = log;
+        Ok(&mut self.all[log])
     }
 
     /// The conversation, made if it is of a kind that needs no founding.
     fn find_or_create(&mut self, key: &Key) -> Result<&mut Conversation, Refusal> {
-        if !self.by_key.contains_key(key) {
-            return match key.kind() {
-                Kind::Group => Err(Refusal::new(ErrorCode::unknown_conversation)),
-                Kind::Direct | Kind::Topic | Kind::Broadcast => self.create(key.clone()),
-            };
+        match (self.index_of(key), key.kind()) {
+            (Some(log), _) => Ok(&mut self.all[log]),
+            (None, Kind::Group) => Err(Refusal::new(ErrorCode::unknown_conversation)),
+            (None, Kind::Direct | Kind::Topic | Kind::Broadcast) => self.create(key.clone()),
         }
-        self.find(key).ok_or_else(|| unreachable!("a key in the map has its conversation"))
     }
 
     fn remove(&mut self, log: LogId, fx: &mut Effects) {
-        if let Some(conversation) = self.all[log as usize].take() {
-            self.by_key.remove(&conversation.key);
-            self.free.push(log);
+        if let Some(conversation) = self.all.remove(log) {
+            self.by_key.remove(self.slots.hash(conversation.key.bytes()), log);
             fx.commands.push(Command::Forget(log));
         }
     }

@@ -86,7 +86,7 @@ impl Conversations {
         fx: &mut Effects,
     ) {
         let slots = self.slots;
-        let Some(conversation) = self.all[log as usize].as_mut().filter(|c| c.attempt == attempt) else { return };
+        let Some(conversation) = self.all.get_mut(log).filter(|c| c.attempt == attempt) else { return };
         match result {
             Ok(()) => conversation.commit(seq, &slots, fx),
             Err(AppendFailed) => conversation.fail_all_in_flight(fx),
@@ -100,7 +100,7 @@ impl Conversations {
 
     /// What waited for a change of the group is judged now, in order, up to the next change.
     fn take_up_waiting(&mut self, log: LogId, now: Now, fx: &mut Effects) {
-        while let Some(conversation) = &mut self.all[log as usize] {
+        while let Some(conversation) = self.all.get_mut(log) {
             if conversation.changes_in_flight > 0 {
                 return;
             }
@@ -114,7 +114,7 @@ impl Conversations {
 
     /// A disbanded group is gone once its last record is; those who still wait for it are told that there is none.
     fn dissolve(&mut self, log: LogId, fx: &mut Effects) {
-        let Some(conversation) = &mut self.all[log as usize] else { return };
+        let Some(conversation) = self.all.get_mut(log) else { return };
         let unknown = Refusal::new(ErrorCode::unknown_conversation);
         for (from, waiting) in conversation.waiting.drain(..) {
             let event = match waiting {

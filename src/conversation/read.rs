@@ -42,7 +42,7 @@ impl Conversations {
     }
 
     pub(super) fn range(&mut self, log: LogId, records: Vec<Arc<Record>>, asked: Asked, now: Now, fx: &mut Effects) {
-        let Some(conversation) = &self.all[log as usize] else { return };
+        let Some(conversation) = self.all.get(log) else { return };
         let head = conversation.head(&asked.read.user);
         let page = match asked.read.direction {
             Direction::backward => page_down(head, records, &asked, now),

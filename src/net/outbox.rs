@@ -9,6 +9,10 @@ use crate::ring::{OpenBatch, SEGMENTS_MAX, Segment, Segments};
 /// Frames of at least this many bytes are shared even with a slow reader: they fill most of what they pin.
 const SHARED_BYTES: usize = 16 * 1024;
 
+/// What waits for a reader who keeps up is put together up to this many bytes: copying them costs less than a list of addresses that the
+/// kernel must import.
+const TOGETHER_BYTES: usize = 2048;
+
 /// The frames of one connection that the kernel does not have yet.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -42,16 +46,25 @@ impl Outbox {
         }
         self.bytes = bytes as u32;
         let copy = self.in_flight && frame.len() < SHARED_BYTES;
-        if copy {
+        if copy || !self.copied.is_empty() {
             self.copied.extend_from_slice(frame.bytes());
-        } else if self.copied.is_empty() {
-            if !self.shared.last_mut().is_some_and(|last| last.merge(&frame)) {
-                self.shared.push(frame);
-            }
-        } else {
-            self.copied.extend_from_slice(frame.bytes());
+        } else if !self.shared.last_mut().is_some_and(|last| last.merge(&frame)) {
+            self.push_apart(frame);
         }
         Pushed::Queued
+    }
+
+    /// A frame that does not follow the last one in memory.
+    fn push_apart(&mut self, frame: Segment) {
+        let is_small = self.shared.len() == 1 && self.shared[0].len() + frame.len() <= TOGETHER_BYTES;
+        if is_small {
+            self.copied.reserve_exact(self.shared[0].len() + frame.len());
+            self.copied.extend_from_slice(self.shared[0].bytes());
+            self.copied.extend_from_slice(frame.bytes());
+            self.shared.clear();
+        } else {
+            self.shared.push(frame);
+        }
     }
 
     /// Everything that one send can carry, if none is in flight and anything waits.
@@ -158,14 +171,17 @@ mod tests {
     #[test]
     fn a_short_send_goes_on_where_it_stopped() {
         let (mut open, mut outbox) = (OpenBatch::default(), Outbox::default());
-        let mut all = frames(&mut open, &["one", "x", "two"]);
+        let long = "l".repeat(TOGETHER_BYTES);
+        let mut all = frames(&mut open, &[&long, "x", "two"]);
         all.remove(1);
-        all.into_iter().for_each(|f| drop(outbox.push(f, Weight::Data, MAX)));
+        for frame in all {
+            outbox.push(frame, Weight::Data, 5000);
+        }
         let segments = outbox.take(&open).unwrap();
         assert_eq!(segments.len(), 2);
         let late = frames(&mut open, &["three"]).remove(0);
-        outbox.push(late, Weight::Data, MAX);
-        outbox.sent(segments, 4);
+        outbox.push(late, Weight::Data, 5000);
+        outbox.sent(segments, TOGETHER_BYTES + 1);
         assert_eq!(text(&outbox.take(&open).unwrap()), "wothree");
         assert_eq!(outbox.bytes(), 7);
     }

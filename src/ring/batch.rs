@@ -14,13 +14,13 @@ pub const BATCH_BYTES: usize = 64 * 1024;
 /// Sealed (or soon to be sealed) bytes, counted in a gauge for as long as anything refers to them.
 #[derive(Debug)]
 struct Batch {
-    bytes: OnceCell<Box<[u8]>>,
+    bytes: OnceCell<Vec<u8>>,
     live_bytes: Rc<Cell<usize>>,
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        let bytes = self.bytes.get().map_or(0, |b| b.len());
+        let bytes = self.bytes.get().map_or(0, Vec::len);
         self.live_bytes.set(self.live_bytes.get() - bytes);
     }
 }
@@ -119,7 +119,7 @@ impl OpenBatch {
     pub fn seal_apart(&self, frames: Vec<u8>) -> Segment {
         let end = frames.len() as u32;
         self.live_bytes.set(self.live_bytes.get() + frames.len());
-        let batch = Rc::new(Batch { bytes: OnceCell::from(frames.into_boxed_slice()), live_bytes: self.live_bytes.clone() });
+        let batch = Rc::new(Batch { bytes: OnceCell::from(frames), live_bytes: self.live_bytes.clone() });
         Segment { batch, start: 0, end }
     }
 

@@ -41,10 +41,12 @@ pub fn message(b: &mut Fbb, address: Address<'_>, record: &Record) -> Offset<s::
     )
 }
 
-/// What went wrong with a request.
-pub fn error(b: &mut Fbb, refusal: Refusal, message: &str) -> Offset<s::Error<'static>> {
+/// What went wrong with a request, or with a conversation that was to be resumed.
+pub fn error(b: &mut Fbb, refusal: Refusal, message: &str, about: Option<Address<'_>>) -> Offset<s::Error<'static>> {
     let message = Some(b.create_string(message));
-    s::Error::create(b, &s::ErrorArgs { code: refusal.code, message, retry_after_ms: refusal.retry_after_ms })
+    let conversation = about.map(|address| conversation(b, address));
+    let Refusal { code, retry_after_ms } = refusal;
+    s::Error::create(b, &s::ErrorArgs { code, message, retry_after_ms, conversation })
 }
 
 /// A place in the log.
@@ -73,11 +75,11 @@ pub fn skip(b: &mut Fbb, address: Address<'_>, epoch: u64, skipped: Skipped) -> 
     s::Skip::create(b, &s::SkipArgs { conversation, epoch, from, to, why })
 }
 
-/// The answer to subscribe.
-pub fn subscribed(b: &mut Fbb, address: Address<'_>, head: Head) -> Offset<s::Subscribed<'static>> {
+/// A conversation is received from `next` on.
+pub fn subscribed(b: &mut Fbb, address: Address<'_>, head: Head, next: u64) -> Offset<s::Subscribed<'static>> {
     let conversation = Some(conversation(b, address));
     let Head { epoch, first, committed, .. } = head;
-    s::Subscribed::create(b, &s::SubscribedArgs { conversation, epoch, first, committed })
+    s::Subscribed::create(b, &s::SubscribedArgs { conversation, epoch, first, committed, next })
 }
 
 /// A page of history. The conversation is named once, not in each message.

@@ -60,8 +60,8 @@ impl Users {
         let mut lines = Vec::new();
         let (mut next, mut has_more) = (body.after(), false);
         if let Some(list) = &self.user_of(reply.session).list {
-            let mut rest = list.entries.range(body.after().saturating_add(1)..);
-            for (&number, entry) in rest.by_ref().take(limit as usize) {
+            let mut rest = list.after(body.after());
+            for (number, entry) in rest.by_ref().take(limit as usize) {
                 lines.push((entry.key.clone(), entry.read, None));
                 next = number;
             }

@@ -88,9 +88,12 @@ impl Users {
             let address = address(item.conversation()).map_err(|_| CloseCode::login_failed)?;
             let filter = self.filter(item.tags()).map_err(|_| CloseCode::login_failed)?;
             let cursor = item.cursor().map(|c| (c.epoch(), c.seq()));
-            Ok((Key::new(user, address), Start { cursor, filter, ..Start::default() }))
+            let listed = matches!(address, Address::Direct(_) | Address::Group(_));
+            // Without a cursor, those of the user's list begin where his device stands, named here or not.
+            let start = Start { cursor, filter, ..Start::default() };
+            Ok((cursor.is_some() || !listed).then(|| (Key::new(user, address), start)))
         };
-        resume.iter().map(read).collect()
+        resume.iter().filter_map(|item| read(item).transpose()).collect()
     }
 
     pub(super) fn find_user(&self, name: &str) -> Option<u32> {
@@ -146,6 +149,8 @@ impl Users {
                     subscriptions_max: limits.subscriptions_per_session_max,
                     features: 0,
                     server,
+                    resume_max: limits.resume_max,
+                    dedupe_ms: limits.dedupe_ms,
                 },
             )
         });
@@ -158,7 +163,9 @@ impl Users {
         let mut wanted: Vec<(Key, Start)> = Vec::new();
         if let Some(list) = &self.user_of(session).list {
             let device = &*self.sessions[session.index].device;
-            for entry in list.entries.values().filter(|e| !resume.iter().any(|(key, _)| *key == e.key)) {
+            let mut entries: Vec<_> = list.iter().collect();
+            entries.retain(|e| !resume.iter().any(|(key, _)| *key == e.key));
+            for entry in entries {
                 let stored = entry.cursor_of(device);
                 if entry.key.kind() == Kind::Group || stored < entry.committed {
                     let start = Start { stored: Some((entry.epoch, stored)), ..Start::default() };

@@ -93,7 +93,7 @@ impl Users {
     /// The user's groups, hashed: enough for another home to see whether it has one of them too, and for nothing else.
     fn what_he_shares(&self, user: u32) -> (Name, Arc<[u64]>) {
         let user = &self.users[user];
-        let entries = user.list.iter().flat_map(|list| list.entries.values());
+        let entries = user.list.iter().flat_map(|list| list.iter());
         let groups = entries.filter(|e| e.key.kind() == Kind::Group);
         (user.name.clone(), groups.map(|e| self.slots.hash(e.key.bytes())).collect())
     }
@@ -173,7 +173,7 @@ impl Users {
         if *user.name == *asker || user.entry(&direct).is_some() {
             return Some(self.slots.hash(direct.bytes()));
         }
-        let entries = user.list.as_ref()?.entries.values();
+        let entries = user.list.as_ref()?.iter();
         entries.filter(|e| e.key.kind() == Kind::Group).map(|e| self.slots.hash(e.key.bytes())).find(|hash| shared.contains(hash))
     }
 

@@ -22,6 +22,7 @@ impl Users {
         let sender = self.user_of(reply.session).name.clone();
         let key = Key::new(&sender, address);
         let publish = Box::new(Publish { key, sender, reply, content });
+        fx.messages_in += 1;
         if publish.key.kind() == Kind::Direct { self.publish_direct(publish, fx) } else { self.send_publish(publish, fx) }
     }
 

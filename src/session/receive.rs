@@ -56,6 +56,9 @@ enum State {
     Reading,
 }
 
+/// Acks that are remembered until their records come by. A session has at most a window of them on the way at once.
+const ACKED_MAX: usize = 4096;
+
 impl Users {
     pub(super) fn filter(
         &self,
@@ -121,7 +124,7 @@ impl Users {
             let (epoch, next) = (self.mirrors[mirror].epoch, self.mirrors[mirror].next);
             // What is kept is not known here; a newcomer has no use for it.
             let head = Head { epoch, first: next, committed: next - 1, visible_from: 1 };
-            self.say_subscribed(session, &key, start.reference, head, fx);
+            self.say_subscribed(session, &key, start.reference, head, next, fx);
             return self.link(mirror, session.index, next, start.filter);
         }
         let home = self.home_of(&key);
@@ -135,11 +138,24 @@ impl Users {
         self.sessions[session.index].more.get_or_insert_default()
     }
 
-    fn say_subscribed(&mut self, session: SessionKey, key: &Key, reference: Option<u64>, head: Head, fx: &mut Effects) {
-        let Some(reference) = reference else { return };
+    /// The answer to subscribe; or word of what is received without asking.
+    fn say_subscribed(
+        &mut self,
+        session: SessionKey,
+        key: &Key,
+        reference: Option<u64>,
+        head: Head,
+        next: u64,
+        fx: &mut Effects,
+    ) {
         let viewer = self.user_of(session).name.clone();
-        if let Some(connection) = self.answered(Reply { session, reference }) {
-            fx.answer(connection, reference, |b| frames::subscribed(b, key.address(&viewer), head));
+        let connection = match reference {
+            Some(reference) => self.answered(Reply { session, reference }),
+            None => self.session(session).map(|session| session.connection),
+        };
+        if let Some(connection) = connection {
+            let frame = fx.frame(reference.unwrap_or(0), |b| frames::subscribed(b, key.address(&viewer), head, next));
+            fx.send(connection, frame, Weight::Control);
         }
     }
 
@@ -177,8 +193,9 @@ impl Users {
             self.refuse(failure(reference), refusal, fx);
         } else if catch_up.start.cursor.is_some() {
             let viewer = self.users[user].name.clone();
-            let message = format!("{} cannot be resumed: {}", key.address(&viewer), super::sentence(refusal.code));
-            self.fail(failure(0), &Failure { refusal, message }, fx);
+            let (connection, about) = (self.sessions[session.index].connection, key.address(&viewer));
+            let message = format!("{about} cannot be resumed: {}", super::sentence(refusal.code));
+            fx.answer(connection, 0, |b| frames::error(b, refusal, &message, Some(about)));
         }
     }
 
@@ -192,7 +209,7 @@ impl Users {
         catch_up.next = begin.next;
         catch_up.mirror = mirror;
         catch_up.state = State::Due;
-        self.say_subscribed(session, key, reference, head, fx);
+        self.say_subscribed(session, key, reference, head, begin.next, fx);
         if begin.gap {
             let frame = fx.frame(0, |b| frames::gap(b, key.address(&viewer), head));
             fx.send(connection, frame, Weight::Data);
@@ -212,13 +229,16 @@ impl Users {
     }
 
     fn take_catch_up(&mut self, session: SessionKey, key: &Key) -> Option<CatchUp> {
+        let is_lagging = self.lagging > 0;
         let session = self.session(session)?;
         let more = session.more.as_mut()?;
         let at = more.catch_ups.iter().position(|c| c.key == *key)?;
         let catch_up = more.catch_ups.remove(at);
         if more.catch_ups.is_empty() {
-            more.acked.clear();
-            if more.watching.is_empty() && !more.awaits_drain {
+            if !is_lagging {
+                more.acked.clear();
+            }
+            if more.acked.is_empty() && more.watching.is_empty() && !more.awaits_drain {
                 session.more = None;
             }
         }
@@ -281,7 +301,7 @@ impl Users {
     /// A page of a log has come: for a sync, a session, or a mirror.
     pub(super) fn page(&mut self, key: Key, purpose: ReadFor, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
         match purpose {
-            ReadFor::Mirror => self.mirror_page(&key, result, fx),
+            ReadFor::Mirror => self.mirror_page(&key, result),
             ReadFor::CatchUp(session) => self.backlog_page(session, &key, result, fx),
             ReadFor::Sync(reply) => {
                 let Some(connection) = self.answered(reply) else { return };
@@ -337,18 +357,24 @@ impl Users {
             let passes = filter.as_mut().is_none_or(|f| f.passes(key, epoch, record.seq, Some(record), connection, fx));
             if passes && !acked.contains(&(record.epoch, record.seq)) {
                 let frame = fx.message(key, &viewer, record);
+                fx.deliveries += 1;
                 fx.send(connection, frame, Weight::Data);
             }
         }
         skips.for_each(|skipped| say_skip(skipped, fx));
     }
 
-    /// A session that catches up has an ack for a record that stands in its backlog.
+    /// A session has an ack for a record that it may meet again: in its own backlog, or in what a mirror reads again.
     pub(super) fn remember_ack(&mut self, session: SessionKey, place: (u64, u64)) {
-        if let Some(more) = self.session(session).and_then(|s| s.more.as_mut())
-            && !more.catch_ups.is_empty()
-        {
-            more.acked.push(place);
+        let is_lagging = self.lagging > 0;
+        let Some(session) = self.session(session) else { return };
+        let catches_up = session.more.as_ref().is_some_and(|more| !more.catch_ups.is_empty());
+        if is_lagging || catches_up {
+            let acked = &mut session.more.get_or_insert_default().acked;
+            if acked.len() >= ACKED_MAX {
+                acked.remove(0);
+            }
+            acked.push(place);
         }
     }
 

@@ -41,7 +41,7 @@ impl User {
 
     /// Whether nothing is lost by forgetting him.
     pub(super) fn is_forgettable(&self, now_ms: u64) -> bool {
-        let listed = self.list.as_ref().is_some_and(|list| !list.entries.is_empty());
+        let listed = self.list.as_ref().is_some_and(|list| !list.is_empty());
         self.sessions.is_empty() && self.watchers.is_empty() && !listed && !self.online && self.bucket.is_full(now_ms)
     }
 
@@ -57,14 +57,16 @@ impl User {
 /// A user's conversations (direct and group), in the order in which he came to them. Hints: the truth about a group is its own log.
 #[derive(Default)]
 pub(super) struct List {
-    pub(super) entries: BTreeMap<u32, Entry>,
-    numbers: HashMap<Key, u32, ahash::RandomState>,
+    entries: HashMap<Key, Entry, ahash::RandomState>,
+    order: BTreeMap<u32, Key>,
     last_number: u32,
 }
 
 /// What the user's home knows of one conversation.
 pub(super) struct Entry {
     pub(super) key: Key,
+    /// Its place in the order.
+    number: u32,
     pub(super) epoch: u64,
     /// Direct conversations: the last seq; its home offers every message, so this is exact.
     pub(super) committed: u64,
@@ -86,38 +88,53 @@ pub(super) enum HintState {
 }
 
 impl List {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All of them, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.order.values().map(|key| &self.entries[key])
+    }
+
+    /// Those after a number, in order, each with its number.
+    pub(super) fn after(&self, number: u32) -> impl Iterator<Item = (u32, &Entry)> {
+        self.order.range(number.saturating_add(1)..).map(|(&number, key)| (number, &self.entries[key]))
+    }
+
     pub(super) fn entry(&self, key: &Key) -> Option<&Entry> {
-        self.entries.get(self.numbers.get(key)?)
+        self.entries.get(key)
     }
 
     pub(super) fn entry_mut(&mut self, key: &Key) -> Option<&mut Entry> {
-        self.entries.get_mut(self.numbers.get(key)?)
+        self.entries.get_mut(key)
     }
 
     /// The entry, made if need be. `None`: the list is full of groups.
     pub(super) fn insert(&mut self, key: &Key, entries_max: usize) -> Option<&mut Entry> {
-        if !self.numbers.contains_key(key) {
+        if !self.entries.contains_key(key) {
             if self.entries.len() >= entries_max && !(key.kind() == Kind::Direct && self.drop_oldest_direct()) {
                 return None;
             }
             self.last_number += 1;
-            self.numbers.insert(key.clone(), self.last_number);
+            self.order.insert(self.last_number, key.clone());
             let hint = if key.kind() == Kind::Direct { HintState::Unknown } else { HintState::Ready };
-            let entry = Entry { key: key.clone(), epoch: 0, committed: 0, read: 0, devices: Vec::new(), hint };
-            self.entries.insert(self.last_number, entry);
+            let (key, number) = (key.clone(), self.last_number);
+            let entry = Entry { key: key.clone(), number, epoch: 0, committed: 0, read: 0, devices: Vec::new(), hint };
+            self.entries.insert(key, entry);
         }
-        self.entry_mut(key)
+        self.entries.get_mut(key)
     }
 
     pub(super) fn remove(&mut self, key: &Key) {
-        if let Some(number) = self.numbers.remove(key) {
-            self.entries.remove(&number);
+        if let Some(entry) = self.entries.remove(key) {
+            self.order.remove(&entry.number);
         }
     }
 
     fn drop_oldest_direct(&mut self) -> bool {
         let idle = |e: &Entry| e.key.kind() == Kind::Direct && !matches!(e.hint, HintState::Asked(_));
-        let oldest = self.entries.values().find(|e| idle(e)).map(|e| e.key.clone());
+        let oldest = self.order.values().find(|key| idle(&self.entries[*key])).cloned();
         oldest.map(|key| self.remove(&key)).is_some()
     }
 }

@@ -143,7 +143,7 @@ impl Shard {
             rings,
             connections: Table::default(),
             users: Users::new(id, slots, limits.clone(), seed),
-            conversations: Conversations::new(slots, limits.clone(), first_epoch + u64::from(id), seed),
+            conversations: Conversations::new(slots, limits.clone(), first_epoch + u64::from(id)),
             store: Memory::new(&limits),
             fx: Effects::default(),
             timers: Wheel::new(now.mono_ms),

@@ -1693,6 +1693,8 @@ impl<'a> Welcome<'a> {
   pub const VT_SUBSCRIPTIONS_MAX: ::flatbuffers::VOffsetT = 22;
   pub const VT_FEATURES: ::flatbuffers::VOffsetT = 24;
   pub const VT_SERVER: ::flatbuffers::VOffsetT = 26;
+  pub const VT_RESUME_MAX: ::flatbuffers::VOffsetT = 28;
+  pub const VT_DEDUPE_MS: ::flatbuffers::VOffsetT = 30;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -1707,6 +1709,8 @@ impl<'a> Welcome<'a> {
     builder.add_features(args.features);
     builder.add_server_time_ms(args.server_time_ms);
     builder.add_session(args.session);
+    builder.add_dedupe_ms(args.dedupe_ms);
+    builder.add_resume_max(args.resume_max);
     if let Some(x) = args.server { builder.add_server(x); }
     builder.add_subscriptions_max(args.subscriptions_max);
     builder.add_page_messages_max(args.page_messages_max);
@@ -1804,6 +1808,20 @@ impl<'a> Welcome<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Welcome::VT_SERVER, None)}
   }
+  #[inline]
+  pub fn resume_max(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Welcome::VT_RESUME_MAX, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn dedupe_ms(&self) -> u32 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u32>(Welcome::VT_DEDUPE_MS, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Welcome<'_> {
@@ -1824,6 +1842,8 @@ impl ::flatbuffers::Verifiable for Welcome<'_> {
      .visit_field::<u32>("subscriptions_max", Self::VT_SUBSCRIPTIONS_MAX, false)?
      .visit_field::<u64>("features", Self::VT_FEATURES, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("server", Self::VT_SERVER, false)?
+     .visit_field::<u32>("resume_max", Self::VT_RESUME_MAX, false)?
+     .visit_field::<u32>("dedupe_ms", Self::VT_DEDUPE_MS, false)?
      .finish();
     Ok(())
   }
@@ -1841,6 +1861,8 @@ pub struct WelcomeArgs<'a> {
     pub subscriptions_max: u32,
     pub features: u64,
     pub server: Option<::flatbuffers::WIPOffset<&'a str>>,
+    pub resume_max: u32,
+    pub dedupe_ms: u32,
 }
 impl<'a> Default for WelcomeArgs<'a> {
   #[inline]
@@ -1858,6 +1880,8 @@ impl<'a> Default for WelcomeArgs<'a> {
       subscriptions_max: 0,
       features: 0,
       server: None,
+      resume_max: 0,
+      dedupe_ms: 0,
     }
   }
 }
@@ -1916,6 +1940,14 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> WelcomeBuilder<'a, 'b, A> {
     self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Welcome::VT_SERVER, server);
   }
   #[inline]
+  pub fn add_resume_max(&mut self, resume_max: u32) {
+    self.fbb_.push_slot::<u32>(Welcome::VT_RESUME_MAX, resume_max, 0);
+  }
+  #[inline]
+  pub fn add_dedupe_ms(&mut self, dedupe_ms: u32) {
+    self.fbb_.push_slot::<u32>(Welcome::VT_DEDUPE_MS, dedupe_ms, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> WelcomeBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     WelcomeBuilder {
@@ -1945,6 +1977,8 @@ impl ::core::fmt::Debug for Welcome<'_> {
       ds.field("subscriptions_max", &self.subscriptions_max());
       ds.field("features", &self.features());
       ds.field("server", &self.server());
+      ds.field("resume_max", &self.resume_max());
+      ds.field("dedupe_ms", &self.dedupe_ms());
       ds.finish()
   }
 }
@@ -2271,6 +2305,7 @@ impl<'a> Error<'a> {
   pub const VT_CODE: ::flatbuffers::VOffsetT = 4;
   pub const VT_MESSAGE: ::flatbuffers::VOffsetT = 6;
   pub const VT_RETRY_AFTER_MS: ::flatbuffers::VOffsetT = 8;
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 10;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -2282,6 +2317,7 @@ impl<'a> Error<'a> {
     args: &'args ErrorArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Error<'bldr>> {
     let mut builder = ErrorBuilder::new(_fbb);
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
     builder.add_retry_after_ms(args.retry_after_ms);
     if let Some(x) = args.message { builder.add_message(x); }
     builder.add_code(args.code);
@@ -2310,6 +2346,13 @@ impl<'a> Error<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u32>(Error::VT_RETRY_AFTER_MS, Some(0)).unwrap()}
   }
+  #[inline]
+  pub fn conversation(&self) -> Option<Conversation<'a>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<Conversation>>(Error::VT_CONVERSATION, None)}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Error<'_> {
@@ -2321,6 +2364,7 @@ impl ::flatbuffers::Verifiable for Error<'_> {
      .visit_field::<ErrorCode>("code", Self::VT_CODE, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("message", Self::VT_MESSAGE, false)?
      .visit_field::<u32>("retry_after_ms", Self::VT_RETRY_AFTER_MS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<Conversation>>("conversation", Self::VT_CONVERSATION, false)?
      .finish();
     Ok(())
   }
@@ -2329,6 +2373,7 @@ pub struct ErrorArgs<'a> {
     pub code: ErrorCode,
     pub message: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub retry_after_ms: u32,
+    pub conversation: Option<::flatbuffers::WIPOffset<Conversation<'a>>>,
 }
 impl<'a> Default for ErrorArgs<'a> {
   #[inline]
@@ -2337,6 +2382,7 @@ impl<'a> Default for ErrorArgs<'a> {
       code: ErrorCode::none,
       message: None,
       retry_after_ms: 0,
+      conversation: None,
     }
   }
 }
@@ -2359,6 +2405,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ErrorBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<u32>(Error::VT_RETRY_AFTER_MS, retry_after_ms, 0);
   }
   #[inline]
+  pub fn add_conversation(&mut self, conversation: ::flatbuffers::WIPOffset<Conversation<'b >>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<Conversation>>(Error::VT_CONVERSATION, conversation);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ErrorBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     ErrorBuilder {
@@ -2379,6 +2429,7 @@ impl ::core::fmt::Debug for Error<'_> {
       ds.field("code", &self.code());
       ds.field("message", &self.message());
       ds.field("retry_after_ms", &self.retry_after_ms());
+      ds.field("conversation", &self.conversation());
       ds.finish()
   }
 }
@@ -3567,6 +3618,7 @@ impl<'a> Subscribed<'a> {
   pub const VT_EPOCH: ::flatbuffers::VOffsetT = 6;
   pub const VT_FIRST: ::flatbuffers::VOffsetT = 8;
   pub const VT_COMMITTED: ::flatbuffers::VOffsetT = 10;
+  pub const VT_NEXT: ::flatbuffers::VOffsetT = 12;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -3578,6 +3630,7 @@ impl<'a> Subscribed<'a> {
     args: &'args SubscribedArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Subscribed<'bldr>> {
     let mut builder = SubscribedBuilder::new(_fbb);
+    builder.add_next(args.next);
     builder.add_committed(args.committed);
     builder.add_first(args.first);
     builder.add_epoch(args.epoch);
@@ -3614,6 +3667,13 @@ impl<'a> Subscribed<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<u64>(Subscribed::VT_COMMITTED, Some(0)).unwrap()}
   }
+  #[inline]
+  pub fn next(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Subscribed::VT_NEXT, Some(0)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Subscribed<'_> {
@@ -3626,6 +3686,7 @@ impl ::flatbuffers::Verifiable for Subscribed<'_> {
      .visit_field::<u64>("epoch", Self::VT_EPOCH, false)?
      .visit_field::<u64>("first", Self::VT_FIRST, false)?
      .visit_field::<u64>("committed", Self::VT_COMMITTED, false)?
+     .visit_field::<u64>("next", Self::VT_NEXT, false)?
      .finish();
     Ok(())
   }
@@ -3635,6 +3696,7 @@ pub struct SubscribedArgs<'a> {
     pub epoch: u64,
     pub first: u64,
     pub committed: u64,
+    pub next: u64,
 }
 impl<'a> Default for SubscribedArgs<'a> {
   #[inline]
@@ -3644,6 +3706,7 @@ impl<'a> Default for SubscribedArgs<'a> {
       epoch: 0,
       first: 0,
       committed: 0,
+      next: 0,
     }
   }
 }
@@ -3670,6 +3733,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> SubscribedBuilder<'a, 'b, A> 
     self.fbb_.push_slot::<u64>(Subscribed::VT_COMMITTED, committed, 0);
   }
   #[inline]
+  pub fn add_next(&mut self, next: u64) {
+    self.fbb_.push_slot::<u64>(Subscribed::VT_NEXT, next, 0);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> SubscribedBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     SubscribedBuilder {
@@ -3691,6 +3758,7 @@ impl ::core::fmt::Debug for Subscribed<'_> {
       ds.field("epoch", &self.epoch());
       ds.field("first", &self.first());
       ds.field("committed", &self.committed());
+      ds.field("next", &self.next());
       ds.finish()
   }
 }

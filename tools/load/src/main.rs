@@ -1,2 +1,138 @@
-//! Tool.
-fn main() {}
+//! `campanile-load`: what a Campanile server can do, counted and not assumed.
+//!
+//! ```text
+//!   main thread (conduct): leads through the steps, reads /proc, shows progress, makes the report
+//!        |  stage: steps and times, one block of counters per worker (atomics)
+//!   +----v-----------+   +----------------+
+//!   | worker 0       |   | worker 1       |  ... one per CPU in --cpus, pinned
+//!   |  own io_uring  |   |                |
+//!   |  connections   |<->|                |  board: what is outstanding (atomics); post: "the last delivery was read"
+//!   +----------------+   +----------------+
+//! ```
+//!
+//! A worker owns its connections and their books (`account`), as the plan (`scenario`) gave them to it. `floor` starts a bare server
+//! as a child process and measures it with the same workers.
+
+mod account;
+mod conduct;
+mod error;
+mod floor;
+mod machine;
+mod options;
+mod report;
+mod scenario;
+mod stage;
+mod worker;
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+
+use conduct::Watched;
+use error::Failure;
+use floor::FloorServer;
+use options::{Cli, Command, Common, Server, Settings};
+use report::Figures;
+use scenario::Plan;
+
+/// Something was lost, duplicated, out of order or disconnected.
+const EXIT_UNCLEAN: u8 = 1;
+/// There is no result.
+const EXIT_FAILED: u8 = 2;
+
+const CONNECTIONS: u32 = 1000;
+
+fn main() -> ExitCode {
+    match play(Cli::parse().command) {
+        Ok(clean) => ExitCode::from(if clean { 0 } else { EXIT_UNCLEAN }),
+        Err(failure) => {
+            eprintln!("campanile-load: {failure}");
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+fn play(command: Command) -> Result<bool, Failure> {
+    match command {
+        Command::Idle { common, server, start_connections } => idle(&common, &server, start_connections),
+        Command::Direct { common, server } => direct(&common, &server),
+        Command::Group { common, server, members } => group(&common, &server, members),
+        Command::Floor { common, members } => floor(&common, members),
+        Command::FloorServer { cpu } => floor::serve(cpu).map(|()| true),
+    }
+}
+
+fn idle(common: &Common, server: &Server, start: Option<u32>) -> Result<bool, Failure> {
+    let settings = Settings::from(common)?;
+    let connections = common.connections.unwrap_or(CONNECTIONS);
+    if start.is_some_and(|start| start == 0 || start >= connections) {
+        return Err(Failure::Option("--start-connections: more than 0 and less than --connections".to_owned()));
+    }
+    let plan = Plan::idle(run_number(), at_least(connections, 1)?, settings.cpus.len() as u32);
+    measure("idle", plan, &settings, common, watched(server)?, start)
+}
+
+fn direct(common: &Common, server: &Server) -> Result<bool, Failure> {
+    let settings = Settings::from(common)?;
+    let connections = at_least(common.connections.unwrap_or(CONNECTIONS), 2)?;
+    if connections % 2 == 1 {
+        return Err(Failure::Option(format!("--connections {connections}: pairs need an even number")));
+    }
+    let plan = Plan::direct(run_number(), connections, settings.cpus.len() as u32);
+    measure("direct", plan, &settings, common, watched(server)?, None)
+}
+
+fn group(common: &Common, server: &Server, members: u32) -> Result<bool, Failure> {
+    let settings = Settings::from(common)?;
+    let plan = group_plan(common, &settings, members)?;
+    measure("group", plan, &settings, common, watched(server)?, None)
+}
+
+fn floor(common: &Common, members: u32) -> Result<bool, Failure> {
+    let settings = Settings::from(common)?;
+    let plan = group_plan(common, &settings, members)?;
+    let server = FloorServer::start(settings.server_cpus.first().copied())?;
+    let watched = Watched { target: server.address, pid: Some(server.pid()) };
+    measure("floor", plan, &settings, common, watched, None)
+}
+
+fn group_plan(common: &Common, settings: &Settings, members: u32) -> Result<Plan, Failure> {
+    let members = if members == 0 { Err(Failure::Option("--members: at least 1".to_owned())) } else { Ok(members) }?;
+    let connections = at_least(common.connections.unwrap_or(members.saturating_add(1)), members.saturating_add(1))?;
+    Ok(Plan::group(run_number(), members, connections, settings.cpus.len() as u32))
+}
+
+fn at_least(connections: u32, least: u32) -> Result<u32, Failure> {
+    if connections < least {
+        return Err(Failure::Option(format!("--connections {connections}: this scenario needs at least {least}")));
+    }
+    Ok(connections)
+}
+
+fn watched(server: &Server) -> Result<Watched, Failure> {
+    Ok(Watched { target: options::target(&server.target)?, pid: server.server_pid })
+}
+
+fn measure(
+    scenario: &'static str,
+    plan: Plan,
+    settings: &Settings,
+    common: &Common,
+    server: Watched,
+    start_connections: Option<u32>,
+) -> Result<bool, Failure> {
+    let outcome = conduct::conduct(plan, settings, server, start_connections)?;
+    let figures = Figures::from(scenario, &common.durability, settings, &outcome);
+    print!("{}", report::table(&figures));
+    if let Some(path) = &common.json {
+        report::write_json(&figures, path)?;
+    }
+    Ok(figures.is_clean())
+}
+
+/// A number that no other run of today has.
+fn run_number() -> u32 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (now.as_millis() as u32).wrapping_mul(0x9E37_79B1) ^ std::process::id()
+}

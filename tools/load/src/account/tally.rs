@@ -1,0 +1,223 @@
+//! What a worker counted; the sum over all workers is what the report says.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use hdrhistogram::Histogram;
+
+use super::{Arrival, Attempt};
+
+/// Longest latency that is told apart, in ns (one hour).
+const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+
+/// Counts of one worker. "All" counts the whole run with its warm-up and drain; "measured" counts messages whose intended time lies
+/// between the end of the warm-up and the end of the duration, whenever they were answered or read.
+#[derive(Debug)]
+pub struct Tally {
+    /// Publishes sent, refused ones included (all).
+    pub attempts: u64,
+    /// Publishes that the server answered with an error (all).
+    pub refused: u64,
+    /// Acks (all).
+    pub acked: u64,
+    /// Deliveries read, each message once per receiver (all).
+    pub read: u64,
+    /// Publishes sent and not refused (measured).
+    pub sent_measured: u64,
+    /// Acks (measured).
+    pub acked_measured: u64,
+    /// Deliveries (measured).
+    pub delivered_measured: u64,
+    /// Deliveries seen before (all).
+    pub duplicated: u64,
+    /// Deliveries that came after a later one (all).
+    pub out_of_order: u64,
+    /// Frames that have no place here: messages for someone else, answers to nothing (all).
+    pub unexpected: u64,
+    /// Messages that are records of a group: joins and the like (all).
+    pub records: u64,
+    /// Gap and Skip frames (all): the server says that it left something out.
+    pub gaps: u64,
+    /// Messages of the open loop that were due and never sent.
+    pub unsent: u64,
+    /// Error frames, by code (all).
+    pub errors: BTreeMap<u16, u64>,
+    /// GoAway frames, by code (all).
+    pub goaways: BTreeMap<u16, u64>,
+    /// Connections that ended before the run did (all).
+    pub disconnects: u64,
+    /// Smallest window of a welcome.
+    pub server_window: Option<u32>,
+    /// Intended send to delivery read, ns (measured).
+    pub latency: Histogram<u64>,
+    /// Intended send to ack read, ns (measured).
+    pub ack_latency: Histogram<u64>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let histogram = || Histogram::new_with_max(LATENCY_NS_MAX, 3).expect("one hour in ns with 3 digits is allowed");
+        Tally {
+            attempts: 0,
+            refused: 0,
+            acked: 0,
+            read: 0,
+            sent_measured: 0,
+            acked_measured: 0,
+            delivered_measured: 0,
+            duplicated: 0,
+            out_of_order: 0,
+            unexpected: 0,
+            records: 0,
+            gaps: 0,
+            unsent: 0,
+            errors: BTreeMap::new(),
+            goaways: BTreeMap::new(),
+            disconnects: 0,
+            server_window: None,
+            latency: histogram(),
+            ack_latency: histogram(),
+        }
+    }
+}
+
+impl Tally {
+    /// A publish was sent.
+    pub fn sent(&mut self, intended_ns: u64, measured: &Range<u64>) {
+        self.attempts += 1;
+        self.sent_measured += u64::from(measured.contains(&intended_ns));
+    }
+
+    /// A publish was acknowledged at `now_ns`.
+    pub fn acked(&mut self, attempt: Attempt, now_ns: u64, measured: &Range<u64>) {
+        self.acked += 1;
+        if measured.contains(&attempt.intended_ns) {
+            self.acked_measured += 1;
+            self.ack_latency.saturating_record(now_ns.saturating_sub(attempt.intended_ns));
+        }
+    }
+
+    /// A publish was refused: it was not sent, as far as anyone but its sender knows.
+    pub fn refused(&mut self, attempt: Attempt, measured: &Range<u64>) {
+        self.refused += 1;
+        self.sent_measured -= u64::from(measured.contains(&attempt.intended_ns));
+    }
+
+    /// A delivery was read at `now_ns`. Says whether it counts, which a duplicate does not.
+    pub fn delivered(&mut self, arrival: Arrival, intended_ns: u64, now_ns: u64, measured: &Range<u64>) -> bool {
+        match arrival {
+            Arrival::Duplicate => {
+                self.duplicated += 1;
+                return false;
+            }
+            Arrival::OutOfOrder => self.out_of_order += 1,
+            Arrival::InOrder => {}
+        }
+        self.read += 1;
+        if measured.contains(&intended_ns) {
+            self.delivered_measured += 1;
+            self.latency.saturating_record(now_ns.saturating_sub(intended_ns));
+        }
+        true
+    }
+
+    /// An Error frame came.
+    pub fn error(&mut self, code: u16) {
+        *self.errors.entry(code).or_default() += 1;
+    }
+
+    /// A GoAway frame came.
+    pub fn goaway(&mut self, code: u16) {
+        *self.goaways.entry(code).or_default() += 1;
+    }
+
+    /// A welcome told its window.
+    pub fn window(&mut self, window: u32) {
+        self.server_window = Some(self.server_window.map_or(window, |w| w.min(window)));
+    }
+
+    /// Adds what another worker counted.
+    pub fn add(&mut self, other: &Tally) {
+        self.attempts += other.attempts;
+        self.refused += other.refused;
+        self.acked += other.acked;
+        self.read += other.read;
+        self.sent_measured += other.sent_measured;
+        self.acked_measured += other.acked_measured;
+        self.delivered_measured += other.delivered_measured;
+        self.duplicated += other.duplicated;
+        self.out_of_order += other.out_of_order;
+        self.unexpected += other.unexpected;
+        self.records += other.records;
+        self.gaps += other.gaps;
+        self.unsent += other.unsent;
+        self.disconnects += other.disconnects;
+        for (code, n) in &other.errors {
+            *self.errors.entry(*code).or_default() += n;
+        }
+        for (code, n) in &other.goaways {
+            *self.goaways.entry(*code).or_default() += n;
+        }
+        if let Some(window) = other.server_window {
+            self.window(window);
+        }
+        self.latency.add(&other.latency).expect("both have the same range");
+        self.ack_latency.add(&other.ack_latency).expect("both have the same range");
+    }
+
+    /// Deliveries that should have been read, when each message has `fan_out` receivers (all).
+    pub fn expected(&self, fan_out: u64) -> u64 {
+        (self.attempts - self.refused) * fan_out
+    }
+
+    /// Deliveries that never came (all).
+    pub fn lost(&self, fan_out: u64) -> u64 {
+        self.expected(fan_out).saturating_sub(self.read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEASURED: Range<u64> = 100..200;
+
+    fn attempt(intended_ns: u64) -> Attempt {
+        Attempt { place: 0, seq: 0, intended_ns }
+    }
+
+    #[test]
+    fn only_measured_messages_make_figures_but_all_can_be_lost() {
+        let mut t = Tally::default();
+        for intended in [50, 150, 250] {
+            t.sent(intended, &MEASURED);
+            t.acked(attempt(intended), 300, &MEASURED);
+        }
+        assert!(t.delivered(Arrival::InOrder, 150, 350, &MEASURED));
+        assert!(!t.delivered(Arrival::Duplicate, 150, 360, &MEASURED));
+        assert_eq!((t.sent_measured, t.acked_measured, t.delivered_measured), (1, 1, 1));
+        assert_eq!((t.lost(1), t.duplicated, t.acked), (2, 1, 3));
+        assert_eq!((t.latency.len(), t.latency.max()), (1, 200));
+    }
+
+    #[test]
+    fn a_refused_publish_is_neither_sent_nor_lost() {
+        let mut t = Tally::default();
+        t.sent(150, &MEASURED);
+        t.refused(attempt(150), &MEASURED);
+        assert_eq!((t.sent_measured, t.expected(5), t.lost(5)), (0, 0, 0));
+    }
+
+    #[test]
+    fn sums_are_over_all_workers() {
+        let mut a = Tally::default();
+        let mut b = Tally::default();
+        a.sent(150, &MEASURED);
+        b.delivered(Arrival::OutOfOrder, 150, 160, &MEASURED);
+        b.error(200);
+        b.window(8);
+        a.add(&b);
+        a.add(&b);
+        assert_eq!((a.attempts, a.read, a.out_of_order, a.errors[&200], a.server_window), (1, 2, 2, 2, Some(8)));
+    }
+}

@@ -1,0 +1,306 @@
+//! The command line, and what is made of it.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::account::{HEADER_BYTES, Pace, WINDOW_MAX};
+use crate::error::Failure;
+use crate::machine;
+
+const EXAMPLES: &str = "\
+Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
+  campanile-load group --members 1000 --payload 128 --window 1 --cpus 1 --server-cpus 0 --server-pid $PID --json group.json
+  campanile-load direct --connections 1000 --payload 64 --window 1 --cpus 1 --server-cpus 0 --server-pid $PID
+  campanile-load direct --connections 1000 --rate 50000 --cpus 1
+  campanile-load idle --connections 15000 --start-connections 5000 --server-pid $PID
+  campanile-load floor --members 1000 --payload 128 --window 1 --server-cpus 0 --cpus 1
+
+What is counted: `sent`, `acked`, `delivered`, `expected` and all latencies are of messages that were meant to be sent between the end of
+the warm-up and the end of the duration. `lost`, `duplicated` and `out_of_order` are of the whole run, from the sequence numbers in the
+payloads. Deliveries per second and CPU per delivery are over what was read in the duration. After the duration all that is outstanding is
+read, until --drain seconds pass without progress.
+Server CPU: --server-cpus counts all that those cores did, so nothing else should run there: the time less idle, iowait and steal of
+/proc/stat. --server-pid counts the process alone; interrupts are in it only as far as they ran on its time.
+
+Exit status: 0 if nothing was lost, duplicated, out of order or disconnected; 1 if something was; 2 if there is no result.";
+
+/// Measures what a Campanile server can do, and what the machine could do at best.
+#[derive(Debug, Parser)]
+#[command(name = "campanile-load", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to play.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The scenarios.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Log in sessions and hold them: memory per session, CPU of doing nothing.
+    Idle {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        server: Server,
+        /// Sessions after which memory is read for the first time; growth per session counts from there to --connections.
+        #[arg(long, value_name = "N")]
+        start_connections: Option<u32>,
+    },
+    /// Random pairs of users, each sends to the other.
+    Direct {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// One publisher and a group of members, each on a connection of his own.
+    Group {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        server: Server,
+        /// Members who receive; the publisher is one more.
+        #[arg(long, value_name = "M", default_value_t = 1000)]
+        members: u32,
+    },
+    /// The yardstick: `group` against a bare server that this program starts itself: one thread, one send() per member and message.
+    Floor {
+        #[command(flatten)]
+        common: Common,
+        /// Members who receive; the publisher is one more.
+        #[arg(long, value_name = "M", default_value_t = 1000)]
+        members: u32,
+    },
+    /// The bare server of `floor`; it ends with its standard input.
+    #[command(hide = true)]
+    FloorServer {
+        /// The core of its only thread.
+        #[arg(long)]
+        cpu: Option<usize>,
+    },
+}
+
+/// Which server.
+#[derive(Debug, Args)]
+pub struct Server {
+    /// Where it listens.
+    #[arg(long, value_name = "tcp://HOST:PORT", default_value = "tcp://127.0.0.1:7400")]
+    pub target: String,
+    /// Its process: CPU of all its threads (a cross-check of --server-cpus) and memory.
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+}
+
+/// What every scenario has.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Connections in all [default: 1000; group and floor: members + 1, what is above that logs in and does nothing].
+    #[arg(long, value_name = "N")]
+    pub connections: Option<u32>,
+    /// Body of each message, in bytes; at least 32, which carry the sequence number and the time.
+    #[arg(long, value_name = "BYTES", default_value_t = 128)]
+    pub payload: usize,
+    /// Seconds that are measured.
+    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    pub duration: f64,
+    /// Seconds before that, at the same load, that are not.
+    #[arg(long, value_name = "S", default_value_t = 2.0)]
+    pub warmup: f64,
+    /// CPUs of this program, one pinned worker each, such as 1 or 2-3,6 [default: all that are not in --server-cpus].
+    #[arg(long, value_name = "LIST")]
+    pub cpus: Option<String>,
+    /// Closed loop: messages that each publisher has outstanding; one is outstanding until its ack and all its deliveries were read
+    /// [default: 1].
+    #[arg(long, value_name = "W", conflicts_with = "rate")]
+    pub window: Option<u32>,
+    /// Open loop: messages per second, over all publishers. Latency counts from when a message was meant to be sent.
+    #[arg(long, value_name = "R")]
+    pub rate: Option<f64>,
+    /// CPUs of the server, whose busy time is counted as its cost.
+    #[arg(long, value_name = "LIST")]
+    pub server_cpus: Option<String>,
+    /// Writes all figures to this file.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Label for the report: the durability that the server was configured with.
+    #[arg(long, value_name = "NAME", default_value = "memory")]
+    pub durability: String,
+    /// Seconds without progress after which what is outstanding at the end counts as lost.
+    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    pub drain: f64,
+    /// Connections from each source address 127.a.b.c, when the target is loopback. The kernel has about 28,000 ports for each, and
+    /// searches long for a free one once half of them are taken.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub per_address: u32,
+    /// Logins under way at once, over all workers.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub logins: u32,
+}
+
+/// The options of a run, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Body of each message.
+    pub payload_bytes: usize,
+    /// Measured.
+    pub duration: Duration,
+    /// Not measured.
+    pub warmup: Duration,
+    /// One worker each.
+    pub cpus: Vec<usize>,
+    /// How publishers decide to send.
+    pub pace: Pace,
+    /// Messages per second, over all publishers, where the pace is a rate.
+    pub rate_per_s: Option<f64>,
+    /// Cores whose busy time is the server's.
+    pub server_cpus: Vec<usize>,
+    /// Without progress for so long at the end, what is outstanding is lost.
+    pub drain: Duration,
+    /// Connections from each source address.
+    pub per_address: u32,
+    /// Logins under way at once, for each worker.
+    pub logins_per_worker: usize,
+}
+
+impl Settings {
+    /// Checks what can be checked without a server.
+    ///
+    /// # Errors
+    /// The first option that has no sense, with what is expected.
+    pub fn from(common: &Common) -> Result<Settings, Failure> {
+        check(common)?;
+        let server_cpus = common.server_cpus.as_deref().map_or(Ok(Vec::new()), cpu_list)?;
+        let cpus = match &common.cpus {
+            Some(list) => cpu_list(list)?,
+            None => own_cpus(&server_cpus),
+        };
+        Ok(Settings {
+            payload_bytes: common.payload,
+            duration: Duration::from_secs_f64(common.duration),
+            warmup: Duration::from_secs_f64(common.warmup),
+            pace: if common.rate.is_some() { Pace::Rate } else { Pace::Window(common.window.unwrap_or(1)) },
+            rate_per_s: common.rate,
+            server_cpus,
+            drain: Duration::from_secs_f64(common.drain),
+            per_address: common.per_address,
+            logins_per_worker: (common.logins as usize / cpus.len()).max(1),
+            cpus,
+        })
+    }
+}
+
+fn check(common: &Common) -> Result<(), Failure> {
+    let no = |sentence: String| Err(Failure::Option(sentence));
+    if common.payload < HEADER_BYTES {
+        return no(format!("--payload {}: at least {HEADER_BYTES} bytes, which carry the sequence number", common.payload));
+    }
+    if !(common.duration > 0.0 && common.duration <= 86_400.0) {
+        return no(format!("--duration {}: more than 0 and at most 86400 seconds", common.duration));
+    }
+    if !(common.warmup >= 0.0 && common.warmup <= 3_600.0) {
+        return no(format!("--warmup {}: 0 to 3600 seconds", common.warmup));
+    }
+    if !(common.drain > 0.0 && common.drain <= 3_600.0) {
+        return no(format!("--drain {}: more than 0 and at most 3600 seconds", common.drain));
+    }
+    if let Some(rate) = common.rate
+        && !(rate > 0.0 && rate <= 1e8)
+    {
+        return no(format!("--rate {rate}: more than 0 and at most 100000000 messages per second"));
+    }
+    if common.window.is_some_and(|w| w == 0 || w >= WINDOW_MAX) {
+        return no(format!("--window: 1 to {}", WINDOW_MAX - 1));
+    }
+    if common.per_address == 0 || common.per_address > 60_000 {
+        return no(format!("--per-address {}: 1 to 60000", common.per_address));
+    }
+    Ok(())
+}
+
+/// Reads a list such as `0,2-3`.
+///
+/// # Errors
+/// What is expected.
+pub fn cpu_list(text: &str) -> Result<Vec<usize>, Failure> {
+    let wrong = || Failure::Option(format!("'{text}' is no list of CPUs; write for example 0 or 1,4-7"));
+    let mut cpus = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let range = first.trim().parse::<usize>().ok().zip(last.trim().parse::<usize>().ok());
+        let (first, last) = range.filter(|(first, last)| first <= last && *last < 4096).ok_or_else(wrong)?;
+        cpus.extend(first..=last);
+    }
+    cpus.sort_unstable();
+    cpus.dedup();
+    Ok(cpus)
+}
+
+fn own_cpus(server_cpus: &[usize]) -> Vec<usize> {
+    let all: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
+    let own: Vec<usize> = all.iter().copied().filter(|cpu| !server_cpus.contains(cpu)).collect();
+    if own.is_empty() { all } else { own }
+}
+
+/// Reads a target such as `tcp://127.0.0.1:7400`.
+///
+/// # Errors
+/// What is expected, or that the name is not known.
+pub fn target(text: &str) -> Result<SocketAddr, Failure> {
+    let wrong = |why: String| Failure::Option(format!("--target {text}: {why}; write tcp://HOST:PORT"));
+    let place = text.strip_prefix("tcp://").ok_or_else(|| wrong("only tcp is spoken".to_owned()))?;
+    let mut found = place.to_socket_addrs().map_err(|e| wrong(e.to_string()))?;
+    found.next().ok_or_else(|| wrong("the name has no address".to_owned()))
+}
+
+/// Fails if a worker's connections do not fit its table of direct descriptors, which RLIMIT_NOFILE bounds.
+///
+/// # Errors
+/// [`Failure::Descriptors`].
+pub fn check_descriptors(connections: u32, workers: u32) -> Result<(), Failure> {
+    /// Rings, logs, a socket that is not in the table yet.
+    const OTHERS: u64 = 32;
+    let needed = u64::from(connections.div_ceil(workers)) + 1;
+    let hard = machine::raise_descriptors();
+    if needed + OTHERS > hard { Err(Failure::Descriptors { needed: needed + OTHERS, hard }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_lists_are_numbers_and_ranges() {
+        assert_eq!(cpu_list("0,2-4,3").unwrap(), [0, 2, 3, 4]);
+        for wrong in ["", "a", "3-1", "1,", "-2", "99999"] {
+            assert!(cpu_list(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn targets_are_tcp() {
+        assert_eq!(target("tcp://127.0.0.1:7400").unwrap(), SocketAddr::from(([127, 0, 0, 1], 7400)));
+        for wrong in ["127.0.0.1:7400", "ws://127.0.0.1:1", "tcp://127.0.0.1", "tcp://"] {
+            assert!(target(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    fn settings(line: &str) -> Result<Settings, Failure> {
+        let cli = Cli::try_parse_from(line.split_ascii_whitespace()).map_err(|e| Failure::Option(e.to_string()))?;
+        let Command::Floor { common, .. } = cli.command else { panic!("the test asks for floor") };
+        Settings::from(&common)
+    }
+
+    #[test]
+    fn options_without_sense_are_refused() {
+        let s = settings("x floor --cpus 1 --window 16").unwrap();
+        assert_eq!((s.pace, s.cpus, s.payload_bytes), (Pace::Window(16), vec![1], 128));
+        assert_eq!(settings("x floor --rate 100").unwrap().pace, Pace::Rate);
+        for wrong in ["--payload 31", "--window 0", "--rate 0", "--window 1 --rate 5", "--duration 0", "--warmup -1", "--cpus x"]
+        {
+            assert!(settings(&format!("x floor {wrong}")).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! From counts and meters to figures. The names of the fields are the keys of the JSON.
+
+use std::collections::BTreeMap;
+
+use campanile::wire::schema::{CloseCode, ErrorCode};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::account::Pace;
+use crate::conduct::{Memory, Outcome};
+use crate::machine::{self, Facts};
+use crate::options::Settings;
+
+/// From this share of its cores on, this program may have been what limited the run.
+const LIMIT: f64 = 0.95;
+
+/// Latencies in microseconds; empty (0) where nothing was measured.
+#[allow(missing_docs)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Latency {
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+impl Latency {
+    fn from(histogram: &Histogram<u64>) -> Latency {
+        let us = |ns: u64| (ns as f64 / 100.0).round() / 10.0;
+        let quantile = |q: f64| us(histogram.value_at_quantile(q));
+        Latency { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99), p999: quantile(0.999), max: us(histogram.max()) }
+    }
+}
+
+/// All that is known about a run. Units are in the names.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// idle, direct, group or floor.
+    pub scenario: &'static str,
+    /// Label of the server's configuration.
+    pub durability: String,
+    /// Connections in all.
+    pub connections: u32,
+    /// Receivers of each message in group and floor.
+    pub members: Option<u32>,
+    /// Bytes of each body.
+    pub payload_bytes: usize,
+    /// Outstanding messages of each publisher (closed loop).
+    pub window: Option<u32>,
+    /// Intended messages per second (open loop).
+    pub rate_per_s: Option<f64>,
+    /// Unanswered publishes that the server allows.
+    pub server_window: Option<u32>,
+    /// Not measured.
+    pub warmup_s: f64,
+    /// Measured.
+    pub duration_s: f64,
+
+    /// Publishes, without those that the server refused.
+    pub sent: u64,
+    /// Of those, acknowledged.
+    pub acked: u64,
+    /// Their deliveries that were read.
+    pub delivered: u64,
+    /// Their deliveries that should have been read.
+    pub expected: u64,
+    /// Deliveries that never came, of the whole run.
+    pub lost: u64,
+    /// Deliveries that came again, of the whole run.
+    pub duplicated: u64,
+    /// Deliveries that came after later ones, of the whole run.
+    pub out_of_order: u64,
+    /// Frames that fit nowhere, of the whole run.
+    pub unexpected: u64,
+    /// Messages of the open loop that were due and never sent.
+    pub unsent: u64,
+    /// Publishes that the server refused, of the whole run.
+    pub refused: u64,
+    /// Gap and Skip frames, of the whole run.
+    pub gaps: u64,
+    /// Records of the group that were delivered (joins), of the whole run.
+    pub records: u64,
+    /// Error frames by code.
+    pub errors: BTreeMap<String, u64>,
+    /// GoAway frames by code.
+    pub goaways: BTreeMap<String, u64>,
+    /// Connections that ended before the run did.
+    pub disconnects: u64,
+    /// Draining ended because nothing came any more.
+    pub drain_gave_up: bool,
+
+    /// Acks read in the measured time.
+    pub acks_per_s: f64,
+    /// Deliveries read in the measured time.
+    pub deliveries_per_s: f64,
+    /// Intended send to delivery read.
+    pub latency_us: Latency,
+    /// Intended send to ack read.
+    pub ack_latency_us: Latency,
+    /// Sessions logged in.
+    pub logins_per_s: f64,
+
+    /// Busy share of the server's cores.
+    pub server_cpu_busy: Option<f64>,
+    /// Busy time of the server's cores, per delivery.
+    pub server_cpu_us_per_delivery: Option<f64>,
+    /// CPU time of the server's process, per delivery.
+    pub server_process_cpu_us_per_delivery: Option<f64>,
+    /// CPU time of the server's process, as a share of one core.
+    pub server_process_cpu: Option<f64>,
+    /// Memory before the first connection.
+    pub server_rss_start_bytes: Option<u64>,
+    /// Memory with the first sessions, and how many they were.
+    pub server_rss_part_bytes: Option<u64>,
+    /// See `server_rss_part_bytes`.
+    pub start_connections: Option<u32>,
+    /// Memory at the end of the measured time.
+    pub server_rss_bytes: Option<u64>,
+    /// Growth per session: from `start_connections`, or else from before the first one, to all logged in.
+    pub server_rss_bytes_per_connection: Option<f64>,
+
+    /// Busy share of this program's cores.
+    pub client_cpu_busy: f64,
+    /// This program was (nearly) out of CPU: the figures are its limit, perhaps not the server's.
+    pub client_was_the_limit: bool,
+    /// Cores of this program.
+    pub cpus: Vec<usize>,
+    /// Cores of the server.
+    pub server_cpus: Vec<usize>,
+    /// What it ran on.
+    pub machine: Facts,
+    /// How to do it again.
+    pub command: Vec<String>,
+    /// Version of this program.
+    pub version: &'static str,
+}
+
+impl Figures {
+    /// Computes the figures.
+    pub fn from(scenario: &'static str, durability: &str, settings: &Settings, outcome: &Outcome) -> Figures {
+        let Outcome { plan, tally, meters: [first, last], memory, .. } = outcome;
+        let fan_out = u64::from(plan.fan_out());
+        let measured_s = (last.at_ns - first.at_ns) as f64 / 1e9;
+        let read = last.read - first.read;
+        let used = |first: Option<f64>, last: Option<f64>| first.zip(last).map(|(first, last)| last - first);
+        let server_cores_s = used(first.server_cores_s, last.server_cores_s);
+        let server_process_s = used(first.server_process_s, last.server_process_s);
+        let each = |seconds: Option<f64>| seconds.filter(|_| read > 0).map(|s| s * 1e6 / read as f64);
+        let share = |seconds: f64, cpus: usize| seconds / measured_s / cpus as f64;
+        let client_cpu_busy = share(last.own_cores_s - first.own_cores_s, settings.cpus.len());
+        Figures {
+            scenario,
+            durability: durability.to_owned(),
+            connections: plan.connections,
+            members: (plan.joins() > 0).then_some(plan.joins()),
+            payload_bytes: settings.payload_bytes,
+            window: window(settings.pace).filter(|_| plan.publishers() > 0),
+            rate_per_s: settings.rate_per_s,
+            server_window: tally.server_window,
+            warmup_s: settings.warmup.as_secs_f64(),
+            duration_s: measured_s,
+            sent: tally.sent_measured,
+            acked: tally.acked_measured,
+            delivered: tally.delivered_measured,
+            expected: tally.sent_measured * fan_out,
+            lost: tally.lost(fan_out),
+            duplicated: tally.duplicated,
+            out_of_order: tally.out_of_order,
+            unexpected: tally.unexpected,
+            unsent: tally.unsent,
+            refused: tally.refused,
+            gaps: tally.gaps,
+            records: tally.records,
+            errors: named(&tally.errors, |code| ErrorCode(code).variant_name()),
+            goaways: named(&tally.goaways, |code| CloseCode(code).variant_name()),
+            disconnects: tally.disconnects,
+            drain_gave_up: outcome.drain_gave_up,
+            acks_per_s: (last.acked - first.acked) as f64 / measured_s,
+            deliveries_per_s: read as f64 / measured_s,
+            latency_us: Latency::from(&tally.latency),
+            ack_latency_us: Latency::from(&tally.ack_latency),
+            logins_per_s: outcome.logins_per_s,
+            server_cpu_busy: server_cores_s.map(|s| share(s, settings.server_cpus.len())),
+            server_cpu_us_per_delivery: each(server_cores_s),
+            server_process_cpu_us_per_delivery: each(server_process_s),
+            server_process_cpu: server_process_s.map(|s| share(s, 1)),
+            server_rss_start_bytes: memory.start,
+            server_rss_part_bytes: memory.part.map(|(_, bytes)| bytes),
+            start_connections: memory.part.map(|(sessions, _)| sessions),
+            server_rss_bytes: memory.end,
+            server_rss_bytes_per_connection: growth(memory, plan.connections),
+            client_cpu_busy,
+            client_was_the_limit: client_cpu_busy >= LIMIT,
+            cpus: settings.cpus.clone(),
+            server_cpus: settings.server_cpus.clone(),
+            machine: machine::facts(),
+            command: std::env::args().collect(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// Whether every message came once, in order, over connections that stayed.
+    pub fn is_clean(&self) -> bool {
+        self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects == 0
+    }
+}
+
+fn window(pace: Pace) -> Option<u32> {
+    if let Pace::Window(window) = pace { Some(window) } else { None }
+}
+
+fn named(codes: &BTreeMap<u16, u64>, name: impl Fn(u16) -> Option<&'static str>) -> BTreeMap<String, u64> {
+    let text = |code: u16| name(code).map_or_else(|| format!("code {code}"), str::to_owned);
+    codes.iter().map(|(code, count)| (text(*code), *count)).collect()
+}
+
+fn growth(memory: &Memory, connections: u32) -> Option<f64> {
+    let (sessions, from) = memory.part.or(memory.start.map(|bytes| (0, bytes)))?;
+    let more = f64::from(connections.checked_sub(sessions).filter(|n| *n > 0)?);
+    Some((memory.all? as f64 - from as f64) / more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_counts_from_the_first_sessions_where_they_were_asked_for() {
+        let memory = Memory { start: Some(1_000), part: Some((10, 3_000)), all: Some(5_000), end: Some(9_000) };
+        assert_eq!(growth(&memory, 20), Some(200.0));
+        assert_eq!(growth(&Memory { part: None, ..memory }, 20), Some(200.0));
+        assert_eq!(growth(&memory, 10), None);
+        assert_eq!(growth(&Memory::default(), 20), None);
+    }
+
+    #[test]
+    fn codes_have_their_names() {
+        let codes = BTreeMap::from([(200, 3), (9999, 1)]);
+        let names = named(&codes, |code| ErrorCode(code).variant_name());
+        assert_eq!(names, BTreeMap::from([("busy".to_owned(), 3), ("code 9999".to_owned(), 1)]));
+    }
+
+    #[test]
+    fn latencies_are_in_microseconds() {
+        let mut histogram = Histogram::<u64>::new_with_max(1_000_000_000, 3).unwrap();
+        histogram.record(1_500).unwrap();
+        assert_eq!(Latency::from(&histogram).p50, 1.5);
+        assert_eq!(Latency::from(&Histogram::new_with_max(1_000_000_000, 3).unwrap()).max, 0.0);
+    }
+}

@@ -1,0 +1,21 @@
+//! The figures of a run: computed once, shown as a table and as JSON.
+
+mod figures;
+mod table;
+
+use std::path::Path;
+
+pub use figures::{Figures, Latency};
+pub use table::table;
+
+use crate::error::Failure;
+
+/// Writes the JSON file.
+///
+/// # Errors
+/// [`Failure::Report`].
+pub fn write_json(figures: &Figures, path: &Path) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(figures).expect("figures are numbers and texts");
+    text.push('\n');
+    std::fs::write(path, text).map_err(|e| Failure::Report(path.to_owned(), e))
+}

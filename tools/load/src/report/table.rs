@@ -1,0 +1,112 @@
+//! The table at the end of a run.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::{Figures, Latency};
+
+/// The figures for people: what has no value is left out.
+pub fn table(f: &Figures) -> String {
+    let mut t = Table::default();
+    t.row("scenario", &scenario(f));
+    if f.scenario != "idle" {
+        messages(&mut t, f);
+    }
+    t.row("logins", &format!("{} sessions, {:.0} per second", f.connections, f.logins_per_s));
+    server(&mut t, f);
+    t.row("client CPU", &format!("{:.0} % of cores {:?}", f.client_cpu_busy * 100.0, f.cpus));
+    troubles(&mut t, f);
+    t.0
+}
+
+#[derive(Default)]
+struct Table(String);
+
+impl Table {
+    fn row(&mut self, name: &str, value: &str) {
+        writeln!(self.0, "{name:<28}{value}").expect("a string takes all text");
+    }
+
+    fn optional(&mut self, name: &str, value: Option<String>) {
+        if let Some(value) = value {
+            self.row(name, &value);
+        }
+    }
+}
+
+fn scenario(f: &Figures) -> String {
+    let members = f.members.map(|m| format!(", {m} members")).unwrap_or_default();
+    let pace = match (f.window, f.rate_per_s) {
+        (_, Some(rate)) => format!("rate {rate}/s"),
+        (Some(window), None) => format!("window {window}"),
+        (None, None) => String::new(),
+    };
+    let load = if f.scenario == "idle" { String::new() } else { format!(", {} bytes, {pace}", f.payload_bytes) };
+    format!("{}: {} connections{members}{load}, {:.1} s, durability {}", f.scenario, f.connections, f.duration_s, f.durability)
+}
+
+fn messages(t: &mut Table, f: &Figures) {
+    t.row("sent / acked", &format!("{} / {}   ({:.0} acks per second)", f.sent, f.acked, f.acks_per_s));
+    t.row("delivered / expected", &format!("{} / {}   ({:.0} per second)", f.delivered, f.expected, f.deliveries_per_s));
+    t.row("lost, duplicated, disorder", &format!("{}, {}, {}", f.lost, f.duplicated, f.out_of_order));
+    t.row("delivery latency, us", &latency(&f.latency_us));
+    t.row("ack latency, us", &latency(&f.ack_latency_us));
+}
+
+fn latency(l: &Latency) -> String {
+    format!("p50 {:.1}  p90 {:.1}  p99 {:.1}  p999 {:.1}  max {:.1}", l.p50, l.p90, l.p99, l.p999, l.max)
+}
+
+fn server(t: &mut Table, f: &Figures) {
+    let percent = |share: f64| share * 100.0;
+    t.optional("server cores", f.server_cpu_busy.map(|b| format!("{:.1} % busy of {:?}", percent(b), f.server_cpus)));
+    t.optional("  per delivery", f.server_cpu_us_per_delivery.map(|us| format!("{us:.3} us")));
+    t.optional("server process", f.server_process_cpu.map(|b| format!("{:.1} % of a core", percent(b))));
+    t.optional("  per delivery", f.server_process_cpu_us_per_delivery.map(|us| format!("{us:.3} us")));
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    t.optional(
+        "server memory",
+        f.server_rss_start_bytes
+            .zip(f.server_rss_bytes)
+            .map(|(start, end)| format!("{:.1} MiB before, {:.1} MiB at the end", mib(start), mib(end))),
+    );
+    let from = f.start_connections.unwrap_or(0);
+    t.optional(
+        "  growth per session",
+        f.server_rss_bytes_per_connection.map(|bytes| format!("{bytes:.0} bytes (from {from} to {} sessions)", f.connections)),
+    );
+}
+
+fn troubles(t: &mut Table, f: &Figures) {
+    for (name, count) in [
+        ("disconnects", f.disconnects),
+        ("unexpected frames", f.unexpected),
+        ("gaps and skips", f.gaps),
+        ("refused publishes", f.refused),
+    ] {
+        t.optional(name, (count > 0).then(|| count.to_string()));
+    }
+    t.optional("errors", list(&f.errors));
+    t.optional("goaways", list(&f.goaways));
+    let notes = [
+        (
+            f.client_was_the_limit,
+            "this program was out of CPU: the figures may be its limit, not the server's; give it more --cpus",
+        ),
+        (f.unsent > 0, "the server did not keep up with --rate: the latencies leave out messages that were never sent"),
+        (f.drain_gave_up, "at the end nothing came any more while messages were outstanding; see --drain"),
+        (window_was_cut(f), "--window is above the server's window; no more than that were ever unanswered"),
+    ];
+    for (_, note) in notes.iter().filter(|(applies, _)| *applies) {
+        t.row("note", note);
+    }
+}
+
+fn window_was_cut(f: &Figures) -> bool {
+    f.window.zip(f.server_window).is_some_and(|(window, server)| window > server)
+}
+
+fn list(counts: &BTreeMap<String, u64>) -> Option<String> {
+    let texts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
+}

@@ -1,0 +1,191 @@
+//! Who connects, who publishes to whom. A plan is pure: workers carry it out, the report counts by it.
+
+mod direct;
+mod group;
+mod idle;
+
+use campanile::id::Address;
+
+/// What a connection does once it is logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Nothing.
+    Idle,
+    /// Publishes to the user of this other connection, and receives from it.
+    Pair(u32),
+    /// Creates the group and publishes to it.
+    Owner,
+    /// Joins the group and receives what its owner publishes.
+    Member,
+}
+
+/// Which of the scenarios.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Sessions that do nothing.
+    Idle,
+    /// Random pairs. User number of each connection; neighbours are a pair.
+    Direct(Vec<u32>),
+    /// One publisher and so many members; what connections are left over do nothing.
+    Group(u32),
+}
+
+/// All that is fixed before the first connection.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Number of the run: part of every name, so that runs do not meet.
+    pub run: u32,
+    /// What is played.
+    pub kind: Kind,
+    /// Connections in all.
+    pub connections: u32,
+    /// Threads that carry them.
+    pub workers: u32,
+}
+
+impl Plan {
+    /// Sessions that do nothing.
+    pub fn idle(run: u32, connections: u32, workers: u32) -> Plan {
+        Plan { run, kind: Kind::Idle, connections, workers }
+    }
+
+    /// Random pairs; `connections` is even.
+    pub fn direct(run: u32, connections: u32, workers: u32) -> Plan {
+        Plan { run, kind: Kind::Direct(direct::shuffled(run, connections)), connections, workers }
+    }
+
+    /// One publisher and `members`, below `connections`.
+    pub fn group(run: u32, members: u32, connections: u32, workers: u32) -> Plan {
+        Plan { run, kind: Kind::Group(members), connections, workers }
+    }
+
+    /// What a connection does.
+    pub fn role(&self, index: u32) -> Role {
+        match &self.kind {
+            Kind::Idle => idle::role(),
+            Kind::Direct(_) => direct::role(index),
+            Kind::Group(members) => group::role(index, *members),
+        }
+    }
+
+    /// The connection whose messages this one receives.
+    pub fn source(&self, index: u32) -> Option<u32> {
+        match self.role(index) {
+            Role::Pair(peer) => Some(peer),
+            Role::Member => Some(group::OWNER),
+            Role::Idle | Role::Owner => None,
+        }
+    }
+
+    /// Whether a connection publishes. Publishers have the lowest indices.
+    pub fn publishes(&self, index: u32) -> bool {
+        index < self.publishers()
+    }
+
+    /// Connections that publish.
+    pub fn publishers(&self) -> u32 {
+        match self.kind {
+            Kind::Idle => 0,
+            Kind::Direct(_) => self.connections,
+            Kind::Group(_) => 1,
+        }
+    }
+
+    /// Receivers of each message.
+    pub fn fan_out(&self) -> u32 {
+        match self.kind {
+            Kind::Idle => 0,
+            Kind::Direct(_) => 1,
+            Kind::Group(members) => members,
+        }
+    }
+
+    /// Members that have to join before the run.
+    pub fn joins(&self) -> u32 {
+        if let Kind::Group(members) = self.kind { members } else { 0 }
+    }
+
+    /// The user who logs in on a connection.
+    pub fn user(&self, index: u32) -> String {
+        let number = match &self.kind {
+            Kind::Direct(users) => users[index as usize],
+            Kind::Idle | Kind::Group(_) => index,
+        };
+        format!("load-{:08x}-{number}", self.run)
+    }
+
+    /// The id of the group.
+    pub fn group_id(&self) -> String {
+        format!("load-{:08x}", self.run)
+    }
+
+    /// The id in the conversation that a connection publishes to; see [`Plan::address`].
+    pub fn conversation_id(&self, index: u32) -> String {
+        if let Role::Pair(peer) = self.role(index) { self.user(peer) } else { self.group_id() }
+    }
+
+    /// The conversation that a connection publishes to, over its id.
+    pub fn address<'a>(&self, id: &'a str) -> Address<'a> {
+        if let Kind::Direct(_) = self.kind { Address::Direct(id) } else { Address::Group(id) }
+    }
+
+    /// Connections that stay together on a worker: pairs do, so that a direct message needs no other thread.
+    fn bundle(&self) -> u32 {
+        if let Kind::Direct(_) = self.kind { 2 } else { 1 }
+    }
+
+    /// Which worker carries a connection, and as which of its own.
+    pub fn place(&self, index: u32) -> (u32, u32) {
+        let bundle = index / self.bundle();
+        (bundle % self.workers, bundle / self.workers * self.bundle() + index % self.bundle())
+    }
+
+    /// The connections of a worker, in the order of its own numbers for them.
+    pub fn carried_by(&self, worker: u32) -> Vec<u32> {
+        (0..self.connections).filter(|index| self.place(*index).0 == worker).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_connection_has_one_place() {
+        for plan in [Plan::idle(1, 11, 3), Plan::direct(1, 12, 5), Plan::group(1, 9, 10, 4), Plan::direct(1, 2, 1)] {
+            for worker in 0..plan.workers {
+                for (local, index) in plan.carried_by(worker).into_iter().enumerate() {
+                    assert_eq!(plan.place(index), (worker, local as u32));
+                }
+            }
+            assert_eq!((0..plan.workers).map(|w| plan.carried_by(w).len()).sum::<usize>(), plan.connections as usize);
+        }
+    }
+
+    #[test]
+    fn pairs_know_each_other_and_share_a_worker() {
+        let plan = Plan::direct(77, 100, 3);
+        for index in 0..100 {
+            let Role::Pair(peer) = plan.role(index) else { panic!("no pair") };
+            assert_eq!((plan.role(peer), plan.source(index)), (Role::Pair(index), Some(peer)));
+            assert_eq!(plan.place(index).0, plan.place(peer).0);
+            assert_eq!(plan.conversation_id(index), plan.user(peer));
+        }
+    }
+
+    #[test]
+    fn users_are_shuffled_but_all_there() {
+        let Kind::Direct(mut users) = Plan::direct(5, 1000, 1).kind else { panic!("no pairs") };
+        assert_ne!(users, (0..1000).collect::<Vec<_>>());
+        users.sort_unstable();
+        assert_eq!(users, (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_group_has_an_owner_members_and_perhaps_idle_ones() {
+        let plan = Plan::group(1, 3, 6, 2);
+        let roles: Vec<_> = (0..6).map(|i| plan.role(i)).collect();
+        assert_eq!(roles, [Role::Owner, Role::Member, Role::Member, Role::Member, Role::Idle, Role::Idle]);
+        assert_eq!((plan.publishers(), plan.fan_out(), plan.source(0), plan.source(3)), (1, 3, None, Some(0)));
+    }
+}

@@ -1,0 +1,178 @@
+//! What the conductor and the workers tell each other: atomics, each with a single writer.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Setting up fails when it makes no progress for this long.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The steps of a run, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Step {
+    /// Connections are made and logged in, up to the number that the conductor allows.
+    LogIn = 0,
+    /// The owner creates the group.
+    Create = 1,
+    /// Members join.
+    Join = 2,
+    /// Publishing, from and until the times that are told.
+    Run = 3,
+    /// Nothing is published; what is outstanding is read.
+    Drain = 4,
+    /// Workers end.
+    Stop = 5,
+}
+
+const STEPS: [Step; 6] = [Step::LogIn, Step::Create, Step::Join, Step::Run, Step::Drain, Step::Stop];
+
+/// What a worker did so far, for progress and for knowing when a step is over. Written by that worker once per turn.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Block {
+    /// Connections that are logged in.
+    pub logged_in: AtomicU64,
+    /// Groups created.
+    pub created: AtomicU64,
+    /// Members that have joined.
+    pub joined: AtomicU64,
+    /// See [`crate::account::Tally`].
+    pub attempts: AtomicU64,
+    /// See [`crate::account::Tally`].
+    pub refused: AtomicU64,
+    /// See [`crate::account::Tally`].
+    pub acked: AtomicU64,
+    /// See [`crate::account::Tally`].
+    pub read: AtomicU64,
+    /// Error frames, goaways and disconnects together.
+    pub troubles: AtomicU64,
+}
+
+/// The sum of all blocks.
+#[allow(missing_docs)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub logged_in: u64,
+    pub created: u64,
+    pub joined: u64,
+    pub attempts: u64,
+    pub refused: u64,
+    pub acked: u64,
+    pub read: u64,
+    pub troubles: u64,
+}
+
+/// Shared by all threads of a run.
+#[derive(Debug)]
+pub struct Stage {
+    origin: Instant,
+    step: AtomicU8,
+    log_in_until: AtomicU32,
+    publish_from_ns: AtomicU64,
+    measure_from_ns: AtomicU64,
+    measure_until_ns: AtomicU64,
+    /// One for each worker.
+    pub blocks: Vec<Block>,
+}
+
+impl Stage {
+    /// A run that begins now.
+    pub fn new(workers: u32) -> Stage {
+        Stage {
+            origin: Instant::now(),
+            step: AtomicU8::new(Step::LogIn as u8),
+            log_in_until: AtomicU32::new(0),
+            publish_from_ns: AtomicU64::new(u64::MAX),
+            measure_from_ns: AtomicU64::new(u64::MAX),
+            measure_until_ns: AtomicU64::new(u64::MAX),
+            blocks: (0..workers).map(|_| Block::default()).collect(),
+        }
+    }
+
+    /// Nanoseconds since the origin: one monotonic clock for all workers.
+    pub fn now_ns(&self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64
+    }
+
+    /// Where the run is.
+    pub fn step(&self) -> Step {
+        STEPS[self.step.load(Ordering::Acquire) as usize]
+    }
+
+    /// Goes on to a step.
+    pub fn go_to(&self, step: Step) {
+        self.step.store(step as u8, Ordering::Release);
+    }
+
+    /// Connections with an index below this may log in.
+    pub fn log_in_until(&self) -> u32 {
+        self.log_in_until.load(Ordering::Relaxed)
+    }
+
+    /// Lets connections up to this index log in.
+    pub fn allow_log_in_until(&self, index: u32) {
+        self.log_in_until.store(index, Ordering::Relaxed);
+    }
+
+    /// Fixes the times of the run, before going to [`Step::Run`].
+    pub fn schedule(&self, publish_from_ns: u64, measured: Range<u64>) {
+        self.measure_from_ns.store(measured.start, Ordering::Relaxed);
+        self.measure_until_ns.store(measured.end, Ordering::Relaxed);
+        self.publish_from_ns.store(publish_from_ns, Ordering::Release);
+    }
+
+    /// When publishing begins. Known from [`Step::Run`] on.
+    pub fn publish_from_ns(&self) -> u64 {
+        self.publish_from_ns.load(Ordering::Acquire)
+    }
+
+    /// Intended times of the messages that make the figures; publishing stops at its end. Known from [`Step::Run`] on.
+    pub fn measured(&self) -> Range<u64> {
+        self.measure_from_ns.load(Ordering::Relaxed)..self.measure_until_ns.load(Ordering::Relaxed)
+    }
+
+    /// All that was done so far.
+    pub fn totals(&self) -> Totals {
+        self.blocks.iter().fold(Totals::default(), |sum, b| Totals {
+            logged_in: sum.logged_in + b.logged_in.load(Ordering::Relaxed),
+            created: sum.created + b.created.load(Ordering::Relaxed),
+            joined: sum.joined + b.joined.load(Ordering::Relaxed),
+            attempts: sum.attempts + b.attempts.load(Ordering::Relaxed),
+            refused: sum.refused + b.refused.load(Ordering::Relaxed),
+            acked: sum.acked + b.acked.load(Ordering::Relaxed),
+            read: sum.read + b.read.load(Ordering::Relaxed),
+            troubles: sum.troubles + b.troubles.load(Ordering::Relaxed),
+        })
+    }
+}
+
+impl Totals {
+    /// Whether every publish was answered, and every delivery of those that were taken was read.
+    pub fn is_settled(&self, fan_out: u64) -> bool {
+        let taken = self.attempts - self.refused;
+        self.acked >= taken && self.read >= taken * fan_out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_settled_when_all_is_answered_and_read() {
+        let t = Totals { attempts: 5, refused: 1, acked: 4, read: 12, ..Totals::default() };
+        assert!(t.is_settled(3));
+        assert!(!t.is_settled(4));
+        assert!(!Totals { acked: 3, ..t }.is_settled(3));
+    }
+
+    #[test]
+    fn steps_are_told_as_they_were_set() {
+        let stage = Stage::new(1);
+        for step in STEPS {
+            stage.go_to(step);
+            assert_eq!(stage.step(), step);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A connection of a worker.
+
+use campanile::ring::{OpenBatch, Segment, Segments};
+use campanile::wire::{Encoder, Fbb, Verb};
+use flatbuffers::WIPOffset;
+
+use crate::account::{Publisher, Tracker};
+use crate::scenario::Role;
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There is none yet, or not any more but it will be made again.
+    None,
+    /// Connect was sent.
+    LoggingIn,
+    /// Welcome came.
+    Ready,
+    /// The group verb was sent.
+    Asking,
+    /// The group verb was answered.
+    Done,
+    /// It ends; nothing more is read or sent.
+    Ending,
+    /// It has ended.
+    Ended,
+}
+
+/// One socket and what belongs to it.
+#[derive(Debug)]
+pub struct Connection {
+    /// Number in the plan.
+    pub index: u32,
+    /// What it does.
+    pub role: Role,
+    /// Whose messages it receives.
+    pub source: Option<u32>,
+    /// Where it stands.
+    pub state: State,
+    /// The front of a frame whose rest has not come.
+    pub partial: Vec<u8>,
+    /// What is to be sent after what is being sent.
+    pub queue: Segments,
+    /// A send is in flight.
+    pub sending: bool,
+    /// A receive is armed.
+    pub receiving: bool,
+    /// In the list of those with something to send.
+    pub dirty: bool,
+    /// When something was last sent, in ms since the origin.
+    pub last_sent_ms: u64,
+    /// Made again, or asked again, at this time.
+    pub again_ns: Option<u64>,
+    /// What was received.
+    pub tracker: Tracker,
+    /// Number of the next frame to be looked for in [`super::recent::Recent`].
+    pub recent: u64,
+    /// What is published, from the welcome on.
+    pub publisher: Option<Box<Publisher>>,
+    /// Id of the conversation that it publishes to; empty if it does not.
+    pub conversation: Box<str>,
+}
+
+impl Connection {
+    /// One that is still to be made.
+    pub fn new(index: u32, role: Role, source: Option<u32>, conversation: Box<str>) -> Connection {
+        Connection {
+            index,
+            role,
+            source,
+            state: State::None,
+            partial: Vec::new(),
+            queue: Segments::new(),
+            sending: false,
+            receiving: false,
+            dirty: false,
+            last_sent_ms: 0,
+            again_ns: None,
+            tracker: Tracker::default(),
+            recent: 0,
+            publisher: None,
+            conversation,
+        }
+    }
+
+    /// Whether frames go to and fro.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::LoggingIn | State::Ready | State::Asking | State::Done)
+    }
+
+    fn enqueue(&mut self, segment: Segment) {
+        if !self.queue.last_mut().is_some_and(|last| last.merge(&segment)) {
+            self.queue.push(segment);
+        }
+    }
+}
+
+/// Frames on their way out: one batch for all connections of a worker, sent once per connection and turn.
+#[derive(Default)]
+pub struct Outgoing {
+    encoder: Encoder,
+    batch: OpenBatch,
+    dirty: Vec<u32>,
+}
+
+impl Outgoing {
+    /// Queues a frame.
+    pub fn frame<V: Verb>(
+        &mut self,
+        to: &mut Connection,
+        local: u32,
+        reference: u64,
+        build: impl FnOnce(&mut Fbb) -> WIPOffset<V>,
+    ) {
+        let segment = self.batch.append(self.encoder.frame(reference, build));
+        to.enqueue(segment);
+        self.mark(to, local);
+    }
+
+    /// There is something to send.
+    pub fn mark(&mut self, connection: &mut Connection, local: u32) {
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(local);
+        }
+    }
+
+    /// Ends the batch and tells who has something to send.
+    pub fn seal(&mut self) -> Vec<u32> {
+        if !self.dirty.is_empty() {
+            self.batch.seal();
+        }
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Gives the list back, so that its memory is used again.
+    pub fn recycle(&mut self, mut list: Vec<u32>) {
+        if self.dirty.is_empty() {
+            list.clear();
+            self.dirty = list;
+        }
+    }
+}

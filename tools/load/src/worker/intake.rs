@@ -1,0 +1,192 @@
+//! Bytes to frames to what they mean for the books.
+
+use campanile::wire::schema::{Ack, Body, Error, Frame, GoAway, Message, Pong, PongArgs, RecordKind};
+use campanile::wire::{Split, read, split};
+
+use super::connection::State;
+use super::setup::{PAUSE_NS, SETUP_REF};
+use super::{Finished, Worker};
+use crate::account::{Header, Pace};
+
+/// Largest frame that is believed, without its prefix.
+const FRAME_BYTES_MAX: usize = 4 << 20;
+
+impl Worker<'_> {
+    /// Takes what arrived on a connection.
+    pub(super) fn take_bytes(&mut self, local: u32, bytes: &[u8]) {
+        let now_ns = self.crew.stage.now_ns();
+        let mut partial = std::mem::take(&mut self.connections[local as usize].partial);
+        if partial.is_empty() {
+            let used = self.take_frames(local, bytes, now_ns);
+            partial.extend_from_slice(&bytes[used..]);
+        } else {
+            partial.extend_from_slice(bytes);
+            let used = self.take_frames(local, &partial, now_ns);
+            partial.drain(..used);
+        }
+        self.connections[local as usize].partial = partial;
+    }
+
+    /// Takes all whole frames and says how many bytes they were.
+    fn take_frames(&mut self, local: u32, bytes: &[u8], now_ns: u64) -> usize {
+        let mut used = 0;
+        loop {
+            match split(&bytes[used..], FRAME_BYTES_MAX) {
+                Split::Whole(length) => {
+                    self.take_whole(local, &bytes[used..used + length], now_ns);
+                    used += length;
+                }
+                Split::More(_) => return used,
+                Split::TooLarge => {
+                    self.tally.unexpected += 1;
+                    return bytes.len();
+                }
+            }
+        }
+    }
+
+    fn take_whole(&mut self, local: u32, bytes: &[u8], now_ns: u64) {
+        let connection = &mut self.connections[local as usize];
+        if let Some(header) = self.recent.find(connection.recent, bytes) {
+            connection.recent += 1;
+            return self.delivered(local, header, now_ns);
+        }
+        match read(bytes) {
+            Ok(frame) => match frame.body_as_message() {
+                Some(message) => self.message(local, message, bytes, now_ns),
+                None => self.take_frame(local, frame, now_ns),
+            },
+            Err(_) => self.tally.unexpected += 1,
+        }
+    }
+
+    fn take_frame(&mut self, local: u32, frame: Frame<'_>, now_ns: u64) {
+        match frame.body_type() {
+            Body::Ack => frame.body_as_ack().into_iter().for_each(|ack| self.ack(local, frame.ref_(), ack, now_ns)),
+            Body::Error => frame.body_as_error().into_iter().for_each(|e| self.error(local, frame.ref_(), e, now_ns)),
+            Body::Welcome => frame.body_as_welcome().into_iter().for_each(|w| self.welcome(local, w)),
+            Body::GroupCreated => self.group_created(local),
+            Body::GoAway => frame.body_as_go_away().into_iter().for_each(|g| self.go_away(local, g, now_ns)),
+            Body::Ping => self.pong(local, frame.ref_()),
+            Body::Gap | Body::Skip => self.tally.gaps += 1,
+            // Pongs, and events that nobody here asked for but that a server may send: receipts, presence, typing.
+            _ => {}
+        }
+    }
+
+    fn message(&mut self, local: u32, message: Message<'_>, bytes: &[u8], now_ns: u64) {
+        if message.kind() != RecordKind::message {
+            self.tally.records += 1;
+            return;
+        }
+        let Some(header) = message.body().and_then(|body| Header::read(body.bytes(), self.crew.plan.run)) else {
+            self.tally.unexpected += 1;
+            return;
+        };
+        if self.crew.plan.fan_out() > 1 {
+            self.connections[local as usize].recent = self.recent.keep(bytes, header) + 1;
+        }
+        self.delivered(local, header, now_ns);
+    }
+
+    fn delivered(&mut self, local: u32, header: Header, now_ns: u64) {
+        let connection = &mut self.connections[local as usize];
+        if connection.source != Some(header.publisher) {
+            self.tally.unexpected += 1;
+            return;
+        }
+        let arrival = connection.tracker.take(header.seq);
+        if self.tally.delivered(arrival, header.intended_ns, now_ns, &self.measured) {
+            self.count_down(header.publisher, header.place);
+        }
+    }
+
+    fn ack(&mut self, local: u32, reference: u64, ack: Ack<'_>, now_ns: u64) {
+        if reference == SETUP_REF {
+            return self.joined(local);
+        }
+        let connection = &mut self.connections[local as usize];
+        let attempt = connection.publisher.as_mut().and_then(|p| p.acked(reference));
+        let Some(attempt) = attempt.filter(|_| !ack.duplicate()) else {
+            self.tally.unexpected += 1;
+            return;
+        };
+        self.tally.acked(attempt, now_ns, &self.measured);
+        let publisher = connection.index;
+        self.ready.push(local);
+        self.count_down(publisher, attempt.place);
+    }
+
+    /// One more part of a message was read; with the last one its place in the window is free.
+    fn count_down(&mut self, publisher: u32, place: u32) {
+        if self.crew.settings.pace == Pace::Rate || !self.crew.board.take(publisher, place) {
+            return;
+        }
+        let (worker, local) = self.crew.plan.place(publisher);
+        if worker == self.id {
+            self.finished(&Finished { local, place });
+        } else {
+            let post = &self.crew.posts[worker as usize];
+            // Neither fails before the run is over: the receiver lives as long as its worker, and the count of rings cannot overflow.
+            let _ = post.letters.send(Finished { local, place });
+            let _ = rustix::io::write(&post.bell, &1u64.to_ne_bytes());
+        }
+    }
+
+    fn finished(&mut self, finished: &Finished) {
+        if let Some(publisher) = &mut self.connections[finished.local as usize].publisher {
+            publisher.finished(finished.place);
+            self.ready.push(finished.local);
+        }
+    }
+
+    /// Takes what other workers finished.
+    pub(super) fn take_letters(&mut self) {
+        while let Ok(finished) = self.letters.try_recv() {
+            self.finished(&finished);
+        }
+    }
+
+    fn error(&mut self, local: u32, reference: u64, error: Error<'_>, now_ns: u64) {
+        let code = error.code();
+        self.tally.error(code.0);
+        let pause_ns = u64::from(error.retry_after_ms().max(1)) * 1_000_000;
+        let again_ns = match code.0 {
+            200..=299 => Some(now_ns + pause_ns),
+            300.. => Some(now_ns + PAUSE_NS),
+            _ => None,
+        };
+        if reference == SETUP_REF {
+            let name = code.variant_name().unwrap_or("unknown code");
+            return self.setup_refused(local, again_ns, format!("{} {name}: {}", code.0, error.message().unwrap_or("")));
+        }
+        let Some(publisher) = &mut self.connections[local as usize].publisher else { return };
+        let Some(attempt) = publisher.refused(reference, again_ns) else { return };
+        if again_ns.is_none() {
+            // The next one will fare no better; a pause keeps a hopeless run from becoming a storm.
+            publisher.hold(now_ns + PAUSE_NS);
+        }
+        self.tally.refused(attempt, &self.measured);
+        self.held.push(local);
+    }
+
+    fn go_away(&mut self, local: u32, goaway: GoAway<'_>, now_ns: u64) {
+        let code = goaway.code();
+        self.tally.goaway(code.0);
+        let connection = &mut self.connections[local as usize];
+        if connection.state != State::LoggingIn {
+            return;
+        }
+        if code.0 < 2000 {
+            connection.again_ns = Some(now_ns + u64::from(goaway.reconnect_after_ms().max(1)) * 1_000_000);
+        } else {
+            let name = code.variant_name().unwrap_or("unknown code");
+            self.setup_refused(local, None, format!("{} {name}: {}", code.0, goaway.message().unwrap_or("")));
+        }
+    }
+
+    fn pong(&mut self, local: u32, reference: u64) {
+        let connection = &mut self.connections[local as usize];
+        self.outgoing.frame(connection, local, reference, |b| Pong::create(b, &PongArgs { server_time_ms: 0 }));
+    }
+}

@@ -1,0 +1,351 @@
+//! A worker: one pinned thread, one ring, its share of the connections.
+//!
+//! One turn, like the server's: take what the kernel finished, read the frames in place, let the books decide what may be sent, one
+//! send for each connection with something to send, sleep until there is more.
+
+mod connection;
+mod intake;
+mod publish;
+mod recent;
+mod schedule;
+mod setup;
+mod socket;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use campanile::ring::{Completion, Ring, RingSize, SEGMENTS_MAX, Segments, Slot};
+use campanile::wire::schema::{Ping, PingArgs};
+use rustix::io::Errno;
+
+use crate::account::{Board, Tally};
+use crate::error::Failure;
+use crate::machine;
+use crate::options::Settings;
+use crate::scenario::Plan;
+use crate::stage::{Stage, Step};
+use connection::{Connection, Outgoing, State};
+use recent::Recent;
+use schedule::Schedule;
+
+/// Receive buffers of a ring. The kernel runs few receives at a time, so a small, cache-hot pool is enough; when it runs out, the
+/// receives that ended are armed again.
+const BUFFERS: u16 = 512;
+/// Bytes of each: sixteen messages of the usual size.
+const BUFFER_BYTES: usize = 4096;
+/// Completions that may wait in a ring.
+const COMPLETIONS: u32 = 16 * 1024;
+/// Longest sleep: the steps of the run and the pings are looked at this often.
+const SLEEP_MAX_NS: u64 = 5_000_000;
+/// A tenth of the connections is looked at for pings this often, so a second sees them all.
+const SWEEP_NS: u64 = 100_000_000;
+const SWEEPS: usize = 10;
+
+/// What all workers share.
+pub struct Crew {
+    /// Who does what.
+    pub plan: Plan,
+    /// The options.
+    pub settings: Settings,
+    /// The server.
+    pub target: SocketAddr,
+    /// Steps and progress.
+    pub stage: Stage,
+    /// What is outstanding.
+    pub board: Board,
+    /// How to tell a worker that a message of its publisher is finished.
+    pub posts: Vec<Post>,
+}
+
+/// A way to a worker: needed once per message whose last delivery was read by another worker.
+pub struct Post {
+    /// The message.
+    pub letters: Sender<Finished>,
+    /// Wakes the worker.
+    pub bell: OwnedFd,
+}
+
+/// A message all of whose deliveries were read.
+pub struct Finished {
+    /// The publishing connection, by the worker's own number.
+    pub local: u32,
+    /// Its place in the window.
+    pub place: u32,
+}
+
+/// The thread's state; the ring stands beside it, so that received bytes can be read while this changes.
+pub struct Worker<'a> {
+    crew: &'a Crew,
+    id: u32,
+    letters: Receiver<Finished>,
+    connections: Vec<Connection>,
+    outgoing: Outgoing,
+    /// Body of the next publish; the front is the header.
+    body: Vec<u8>,
+    recent: Recent,
+    tally: Tally,
+    /// Known from [`Step::Run`] on.
+    measured: Range<u64>,
+
+    /// To be made, in the order of their numbers.
+    to_make: VecDeque<u32>,
+    /// To be made again, or to ask again, when their time has come.
+    again: Vec<u32>,
+    /// Members that have not asked to join.
+    to_join: VecDeque<u32>,
+    /// Logins or joins under way.
+    under_way: usize,
+    logged_in: u64,
+    created: u64,
+    joined: u64,
+
+    /// Connections that publish.
+    publishers: Vec<u32>,
+    /// Those that may have something to send.
+    ready: Vec<u32>,
+    /// Those that the server asked to wait.
+    held: Vec<u32>,
+    schedule: Option<Schedule>,
+    publishing: Publishing,
+
+    heartbeat_ms: u64,
+    sweep_at_ns: u64,
+    sweep_next: usize,
+    failure: Option<Failure>,
+}
+
+/// How far publishing has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Publishing {
+    NotYet,
+    Going,
+    Over,
+}
+
+/// Runs worker `id` on its CPU until the conductor stops it.
+///
+/// # Errors
+/// What ends the run.
+pub fn run(crew: &Crew, id: u32, letters: Receiver<Finished>) -> Result<Tally, Failure> {
+    machine::pin(crew.settings.cpus[id as usize])?;
+    let mut worker = Worker::new(crew, id, letters);
+    let size = RingSize {
+        slots: worker.connections.len().max(1) as u32,
+        buffers: BUFFERS,
+        buffer_bytes: BUFFER_BYTES,
+        completions: COMPLETIONS,
+    };
+    let mut ring = Ring::new(size).map_err(|e| Failure::Kernel("io_uring cannot be set up", e))?;
+    ring.listen_to_bell(&crew.posts[id as usize].bell).map_err(|e| Failure::Kernel("the doorbell cannot be duplicated", e))?;
+    worker.turns(&mut ring)
+}
+
+impl<'a> Worker<'a> {
+    fn new(crew: &'a Crew, id: u32, letters: Receiver<Finished>) -> Worker<'a> {
+        let plan = &crew.plan;
+        let connections: Vec<Connection> = plan.carried_by(id).into_iter().map(|index| connection(plan, index)).collect();
+        let locals = 0..connections.len() as u32;
+        Worker {
+            crew,
+            id,
+            letters,
+            outgoing: Outgoing::default(),
+            body: vec![0x2e; crew.settings.payload_bytes],
+            recent: Recent::default(),
+            tally: Tally::default(),
+            measured: u64::MAX..u64::MAX,
+            to_make: locals.clone().collect(),
+            again: Vec::new(),
+            to_join: locals.clone().filter(|l| connections[*l as usize].role == crate::scenario::Role::Member).collect(),
+            under_way: 0,
+            logged_in: 0,
+            created: 0,
+            joined: 0,
+            publishers: locals.filter(|l| plan.publishes(connections[*l as usize].index)).collect(),
+            ready: Vec::new(),
+            held: Vec::new(),
+            schedule: None,
+            publishing: Publishing::NotYet,
+            heartbeat_ms: u64::MAX,
+            sweep_at_ns: 0,
+            sweep_next: 0,
+            failure: None,
+            connections,
+        }
+    }
+
+    fn turns(&mut self, ring: &mut Ring) -> Result<Tally, Failure> {
+        let mut completions = Vec::new();
+        loop {
+            ring.enter(self.sleep()).map_err(|e| Failure::Kernel("io_uring_enter", e))?;
+            if self.publishing == Publishing::NotYet {
+                // Before anything is read: another worker may have published already.
+                self.measured = self.crew.stage.measured();
+            }
+            ring.drain(&mut completions);
+            for completion in completions.drain(..) {
+                self.completed(ring, completion);
+            }
+            self.take_letters();
+            if self.step(ring) == Step::Stop {
+                return Ok(std::mem::take(&mut self.tally));
+            }
+            self.keep_alive();
+            self.flush(ring);
+            self.tell();
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
+        }
+    }
+
+    /// How long to wait for the kernel; not at all if something is due.
+    fn sleep(&self) -> Option<Duration> {
+        let now = self.crew.stage.now_ns();
+        let due = self.publishing_due_ns(now).unwrap_or(u64::MAX);
+        let sleep_ns = due.saturating_sub(now).min(SLEEP_MAX_NS);
+        (sleep_ns > 0).then(|| Duration::from_nanos(sleep_ns))
+    }
+
+    fn step(&mut self, ring: &mut Ring) -> Step {
+        let step = self.crew.stage.step();
+        match step {
+            Step::LogIn => self.log_in(ring),
+            Step::Create => self.create(),
+            Step::Join => self.join(),
+            Step::Run | Step::Drain => self.publish(),
+            Step::Stop => self.tally.unsent = self.unsent(),
+        }
+        step
+    }
+
+    fn completed(&mut self, ring: &mut Ring, completion: Completion) {
+        match completion {
+            Completion::Received { slot, result, more } => {
+                match result {
+                    Ok(Some((id, length))) => {
+                        self.take_bytes(slot.0, ring.received(id, length));
+                        ring.give_back(id);
+                    }
+                    Err(error) if error.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => {}
+                    Ok(None) | Err(_) => self.end(ring, slot.0),
+                }
+                if !more {
+                    self.receive_ended(ring, slot);
+                }
+            }
+            Completion::Sent { slot, segments, result } => self.sent(ring, slot, &segments, result.ok()),
+            Completion::Closed { slot } => self.closed(slot.0),
+            // Accepting, handing off and installing are the server's business; a shutdown is followed by the end of the receive.
+            _ => {}
+        }
+    }
+
+    fn receive_ended(&mut self, ring: &mut Ring, slot: Slot) {
+        let connection = &mut self.connections[slot.0 as usize];
+        connection.receiving = connection.is_open();
+        if connection.receiving {
+            ring.receive(slot);
+        } else {
+            self.close_if_quiet(ring, slot.0);
+        }
+    }
+
+    fn sent(&mut self, ring: &mut Ring, slot: Slot, segments: &Segments, bytes: Option<usize>) {
+        let connection = &mut self.connections[slot.0 as usize];
+        connection.sending = false;
+        let wanted: usize = segments.iter().map(|s| s.len()).sum();
+        if bytes != Some(wanted) {
+            self.end(ring, slot.0);
+        } else if connection.is_open() && !connection.queue.is_empty() {
+            self.outgoing.mark(connection, slot.0);
+        }
+        self.close_if_quiet(ring, slot.0);
+    }
+
+    /// Ends a connection, from whichever side it came.
+    fn end(&mut self, ring: &mut Ring, local: u32) {
+        let connection = &mut self.connections[local as usize];
+        if !connection.is_open() {
+            return;
+        }
+        let before = std::mem::replace(&mut connection.state, State::Ending);
+        connection.queue.clear();
+        connection.partial = Vec::new();
+        ring.shut_down(Slot(local), std::net::Shutdown::Both);
+        self.ended_in(local, before);
+    }
+
+    /// Frees the slot once the kernel has nothing more to say about it.
+    fn close_if_quiet(&mut self, ring: &mut Ring, local: u32) {
+        let connection = &mut self.connections[local as usize];
+        if connection.state == State::Ending && !connection.sending && !connection.receiving {
+            connection.state = State::Ended;
+            ring.close(Slot(local));
+        }
+    }
+
+    /// Sends pings where nothing else was sent for half the heartbeat.
+    fn keep_alive(&mut self) {
+        let now = self.crew.stage.now_ns();
+        if now < self.sweep_at_ns {
+            return;
+        }
+        self.sweep_at_ns = now + SWEEP_NS;
+        let now_ms = now / 1_000_000;
+        for _ in 0..self.connections.len().div_ceil(SWEEPS) {
+            let local = self.sweep_next;
+            self.sweep_next = (self.sweep_next + 1) % self.connections.len();
+            let connection = &mut self.connections[local];
+            let logged_in = connection.is_open() && connection.state != State::LoggingIn;
+            if logged_in && now_ms.saturating_sub(connection.last_sent_ms) >= self.heartbeat_ms / 2 {
+                self.outgoing.frame(connection, local as u32, 0, |b| Ping::create(b, &PingArgs {}));
+            }
+        }
+    }
+
+    fn flush(&mut self, ring: &mut Ring) {
+        let dirty = self.outgoing.seal();
+        if dirty.is_empty() {
+            return;
+        }
+        let now_ms = self.crew.stage.now_ns() / 1_000_000;
+        for local in &dirty {
+            let connection = &mut self.connections[*local as usize];
+            connection.dirty = false;
+            if connection.sending || !connection.is_open() || connection.queue.is_empty() {
+                continue;
+            }
+            let count = connection.queue.len().min(SEGMENTS_MAX);
+            ring.send(Slot(*local), connection.queue.drain(..count).collect());
+            connection.sending = true;
+            connection.last_sent_ms = now_ms;
+        }
+        self.outgoing.recycle(dirty);
+    }
+
+    /// Shows the others how far this worker is.
+    fn tell(&self) {
+        let block = &self.crew.stage.blocks[self.id as usize];
+        let tally = &self.tally;
+        block.logged_in.store(self.logged_in, Relaxed);
+        block.created.store(self.created, Relaxed);
+        block.joined.store(self.joined, Relaxed);
+        block.attempts.store(tally.attempts, Relaxed);
+        block.refused.store(tally.refused, Relaxed);
+        block.acked.store(tally.acked, Relaxed);
+        block.read.store(tally.read, Relaxed);
+        let troubles = tally.disconnects + tally.errors.values().sum::<u64>() + tally.goaways.values().sum::<u64>();
+        block.troubles.store(troubles, Relaxed);
+    }
+}
+
+fn connection(plan: &Plan, index: u32) -> Connection {
+    let conversation = if plan.publishes(index) { plan.conversation_id(index).into() } else { Box::default() };
+    Connection::new(index, plan.role(index), plan.source(index), conversation)
+}

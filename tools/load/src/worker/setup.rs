@@ -1,0 +1,196 @@
+//! Before the run: connecting, logging in, the group. Only so much at once, so that the server is measured and not stormed.
+
+use campanile::ring::{Ring, Slot};
+use campanile::wire::PROTOCOL_VERSION;
+use campanile::wire::schema::{Connect, ConnectArgs, GroupCreate, GroupCreateArgs, GroupJoin, GroupJoinArgs, Welcome};
+
+use super::connection::State;
+use super::{Worker, socket};
+use crate::account::Publisher;
+use crate::error::Failure;
+use crate::scenario::Role;
+
+/// The `ref` of requests before the run; those of publishes are far above.
+pub(super) const SETUP_REF: u64 = 1;
+/// Pause before an attempt is repeated where the server did not say how long.
+pub(super) const PAUSE_NS: u64 = 100_000_000;
+
+impl Worker<'_> {
+    /// Makes the next connections, as far as the conductor and the bound allow.
+    pub(super) fn log_in(&mut self, ring: &mut Ring) {
+        self.make_again();
+        let until = self.crew.stage.log_in_until();
+        while self.under_way < self.crew.settings.logins_per_worker {
+            let Some(local) = self.to_make.front().copied().filter(|l| self.connections[*l as usize].index < until) else {
+                return;
+            };
+            self.to_make.pop_front();
+            if let Err(cause) = self.make(ring, local) {
+                self.failure = Some(Failure::Connect { target: self.crew.target, cause });
+                return;
+            }
+        }
+    }
+
+    fn make(&mut self, ring: &mut Ring, local: u32) -> std::io::Result<()> {
+        let crew = self.crew;
+        let connection = &mut self.connections[local as usize];
+        let source = socket::source(crew.target, crew.plan.run, connection.index, crew.settings.per_address);
+        ring.adopt(Slot(local), socket::connect(crew.target, source)?)?;
+        ring.receive(Slot(local));
+        connection.receiving = true;
+        connection.state = State::LoggingIn;
+        let token = format!("dev:{}", crew.plan.user(connection.index));
+        self.outgoing.frame(connection, local, SETUP_REF, |b| {
+            let (token, device) = (b.create_string(&token), b.create_string("load"));
+            let connect =
+                ConnectArgs { version: PROTOCOL_VERSION, token: Some(token), device: Some(device), ..Default::default() };
+            Connect::create(b, &connect)
+        });
+        self.under_way += 1;
+        Ok(())
+    }
+
+    /// Moves connections whose pause is over to those that are to be made.
+    fn make_again(&mut self) {
+        if self.again.is_empty() {
+            return;
+        }
+        let now = self.crew.stage.now_ns();
+        let (connections, to_make) = (&mut self.connections, &mut self.to_make);
+        self.again.retain(|local| {
+            let connection = &mut connections[*local as usize];
+            let due = connection.state == State::None && connection.again_ns.is_none_or(|at| at <= now);
+            if due {
+                connection.again_ns = None;
+                to_make.push_front(*local);
+            }
+            !due
+        });
+    }
+
+    /// Welcome came.
+    pub(super) fn welcome(&mut self, local: u32, welcome: Welcome<'_>) {
+        let connection = &mut self.connections[local as usize];
+        if connection.state != State::LoggingIn {
+            self.tally.unexpected += 1;
+            return;
+        }
+        connection.state = State::Ready;
+        if self.crew.plan.publishes(connection.index) {
+            connection.publisher = Some(Box::new(Publisher::new(self.crew.settings.pace, welcome.window())));
+            self.tally.window(welcome.window());
+        }
+        self.heartbeat_ms = self.heartbeat_ms.min(u64::from(welcome.heartbeat_ms().max(1_000)));
+        self.under_way -= 1;
+        self.logged_in += 1;
+    }
+
+    /// The owner asks for the group, once.
+    pub(super) fn create(&mut self) {
+        let Some(local) = self.connections.iter().position(|c| c.role == Role::Owner && c.state == State::Ready) else { return };
+        let id = self.crew.plan.group_id();
+        let connection = &mut self.connections[local];
+        connection.state = State::Asking;
+        self.outgoing.frame(connection, local as u32, SETUP_REF, |b| {
+            let id = Some(b.create_string(&id));
+            GroupCreate::create(b, &GroupCreateArgs { id, open: true, ..Default::default() })
+        });
+    }
+
+    /// The next members ask to join.
+    pub(super) fn join(&mut self) {
+        self.join_again();
+        let id = self.crew.plan.group_id();
+        while self.under_way < self.crew.settings.logins_per_worker {
+            let Some(local) = self.to_join.pop_front() else { return };
+            let connection = &mut self.connections[local as usize];
+            if connection.state != State::Ready {
+                continue;
+            }
+            connection.state = State::Asking;
+            self.under_way += 1;
+            self.outgoing.frame(connection, local, SETUP_REF, |b| {
+                let id = Some(b.create_string(&id));
+                GroupJoin::create(b, &GroupJoinArgs { id })
+            });
+        }
+    }
+
+    fn join_again(&mut self) {
+        if self.again.is_empty() {
+            return;
+        }
+        let now = self.crew.stage.now_ns();
+        let (connections, to_join) = (&mut self.connections, &mut self.to_join);
+        self.again.retain(|local| {
+            let due = connections[*local as usize].again_ns.is_none_or(|at| at <= now);
+            if due {
+                to_join.push_front(*local);
+            }
+            !due
+        });
+    }
+
+    /// GroupCreated came.
+    pub(super) fn group_created(&mut self, local: u32) {
+        self.connections[local as usize].state = State::Done;
+        self.created += 1;
+    }
+
+    /// An ack came that is not for a publish.
+    pub(super) fn joined(&mut self, local: u32) {
+        let connection = &mut self.connections[local as usize];
+        if connection.role != Role::Member || connection.state != State::Asking {
+            self.tally.unexpected += 1;
+            return;
+        }
+        connection.state = State::Done;
+        self.under_way -= 1;
+        self.joined += 1;
+    }
+
+    /// A request before the run was refused: again later, or the end.
+    pub(super) fn setup_refused(&mut self, local: u32, again_ns: Option<u64>, answer: String) {
+        let connection = &mut self.connections[local as usize];
+        match (connection.state, connection.role, again_ns) {
+            (State::Asking, Role::Member, Some(at)) => {
+                connection.state = State::Ready;
+                connection.again_ns = Some(at);
+                self.again.push(local);
+                self.under_way -= 1;
+            }
+            // `create` asks again in the next turn that finds the owner ready.
+            (State::Asking, Role::Owner, Some(_)) => connection.state = State::Ready,
+            (State::Asking, Role::Owner, None) => self.failure = Some(Failure::Refused { request: "GroupCreate", answer }),
+            (State::Asking, _, None) => self.failure = Some(Failure::Refused { request: "GroupJoin", answer }),
+            (State::LoggingIn, ..) => self.failure = Some(Failure::Refused { request: "Connect", answer }),
+            _ => self.tally.unexpected += 1,
+        }
+    }
+
+    /// A connection has ended. During its login it is made again; later that is a loss.
+    pub(super) fn ended_in(&mut self, local: u32, before: State) {
+        let connection = &mut self.connections[local as usize];
+        if before == State::LoggingIn {
+            self.under_way -= 1;
+            let at = connection.again_ns.unwrap_or(self.crew.stage.now_ns() + PAUSE_NS);
+            connection.again_ns = Some(at);
+            self.again.push(local);
+            return;
+        }
+        if before == State::Asking && connection.role == Role::Member {
+            self.under_way -= 1;
+        }
+        connection.publisher = None;
+        self.tally.disconnects += 1;
+    }
+
+    /// The slot is free; a login that failed may use it again.
+    pub(super) fn closed(&mut self, local: u32) {
+        let connection = &mut self.connections[local as usize];
+        if connection.again_ns.is_some() && connection.publisher.is_none() && self.again.contains(&local) {
+            connection.state = State::None;
+        }
+    }
+}
