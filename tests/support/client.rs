@@ -392,11 +392,12 @@ impl Client {
 // ----------------------------------------------------------------------------------------------------- receiving
 
 impl Client {
-    /// The next frame from the socket. Pings of the server are left out unless a test looks for them with [`Self::raw`].
+    /// The next frame from the socket. Pings, and word of what is received without asking, are left out unless a test looks for them with
+    /// [`Self::raw`].
     fn receive(&mut self) -> (u64, Seen) {
         loop {
             match self.raw() {
-                (0, Seen::Ping) => {}
+                (0, Seen::Ping | Seen::Subscribed { .. }) => {}
                 frame => return frame,
             }
         }
