@@ -8,4 +8,7 @@ mod support;
 
 mod delivery;
 mod groups;
+mod limits;
+mod presence;
 mod resume;
+mod stopping;

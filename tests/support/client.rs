@@ -42,7 +42,7 @@ pub struct Client {
 impl Client {
     /// A connection that has said nothing.
     pub fn open(server: &Server) -> Client {
-        Client::on(TcpStream::connect(server.tcp).unwrap())
+        Client::over(TcpStream::connect(server.tcp).unwrap())
     }
 
     /// A connection whose kernel keeps little for it, so that a slow reader shows soon.
@@ -51,10 +51,11 @@ impl Client {
         let fd = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         sockopt::set_socket_recv_buffer_size(&fd, receive_bytes).unwrap();
         connect(&fd, &address).unwrap();
-        Client::on(TcpStream::from(fd))
+        Client::over(TcpStream::from(fd))
     }
 
-    fn on(stream: TcpStream) -> Client {
+    /// A connection that somebody else made.
+    pub fn over(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
