@@ -52,9 +52,11 @@ impl Users {
         let hash = self.slots.hash(mirror.key.bytes());
         self.by_key.remove(hash, index);
         self.fanning_out.retain(|&i| i != index);
-        if let Some(Mirror { key, epoch, attachments, lag, .. }) = self.mirrors.remove(index) {
+        if let Some(Mirror { key, epoch, attachments, lag, newcomers, .. }) = self.mirrors.remove(index) {
             self.lagging -= usize::from(lag != Lag::None);
-            self.credits.send(self.slots.home(key.bytes()), Request::Detach { key, epoch, attachments }, fx);
+            let detach = Request::Detach { key: key.clone(), epoch, attachments };
+            self.credits.send(self.slots.home(key.bytes()), detach, fx);
+            newcomers.into_iter().for_each(|newcomer| self.member_entered(&key, &newcomer, fx));
         }
     }
 
@@ -180,7 +182,22 @@ impl Users {
             let Some(mirror) = mirrors.get_mut(index) else { return };
             let mut has_ack = |session: u32, record: &Record| has_ack(sessions, session, record);
             let Some(changes) = mirror.hand_out(budget, &mut has_ack, fx) else { return };
-            changes.iter().for_each(|record| self.members_changed(index, record, fx));
+            for record in changes {
+                self.take_newcomers(index, record.seq, fx);
+                self.members_changed(index, &record, fx);
+            }
+            // The record of a new member may have been trimmed before it was read.
+            let Some(mirror) = self.mirrors.get(index) else { return };
+            self.take_newcomers(index, mirror.pending_from() - 1, fx);
+        }
+    }
+
+    fn take_newcomers(&mut self, index: u32, seq: u64, fx: &mut Effects) {
+        while let Some(mirror) = self.mirrors.get_mut(index)
+            && let Some(newcomer) = mirror.next_newcomer(seq)
+        {
+            let key = mirror.key.clone();
+            self.member_entered(&key, &newcomer, fx);
         }
     }
 
@@ -206,24 +223,27 @@ impl Users {
         match record.content.kind {
             RecordKind::removed | RecordKind::left => {
                 if let Some(user) = record.content.subject.as_ref().and_then(|name| self.find_user(name)) {
-                    self.no_longer_member(mirror, user, fx);
+                    self.no_longer_member(mirror, user, record.seq, fx);
                 }
             }
             RecordKind::disbanded => {
                 let mut users: Vec<u32> = self.mirrors[mirror].receivers().map(|session| self.sessions[session].user).collect();
                 users.dedup();
-                users.into_iter().for_each(|user| self.no_longer_member(mirror, user, fx));
+                users.into_iter().for_each(|user| self.no_longer_member(mirror, user, record.seq, fx));
             }
             _ => {}
         }
     }
 
-    fn no_longer_member(&mut self, mirror: u32, user: u32, fx: &mut Effects) {
+    /// A session that was attached after this record belongs to one who has become a member again.
+    fn no_longer_member(&mut self, mirror: u32, user: u32, seq: u64, fx: &mut Effects) {
         let Some(key) = self.mirrors.get(mirror).map(|m| m.key.clone()) else { return };
         self.strike_from_list(user, &key, fx);
         let sessions = self.users[user].sessions.clone();
         for session in sessions {
-            if let Some(place) = self.place_of(session, mirror) {
+            if let Some(place) = self.place_of(session, mirror)
+                && self.mirrors[mirror].was_there_at(place, seq)
+            {
                 self.unlink(mirror, place, fx);
             }
         }

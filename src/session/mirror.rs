@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::frames;
 use super::receive::Filter;
-use crate::conversation::{Key, Kind, Record};
+use crate::conversation::{Key, Kind, Name, Record};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{SessionKey, Skipped};
 use crate::ring::{Segment, Slot};
@@ -39,6 +39,8 @@ pub(super) struct Mirror {
     pub(super) attachments: u32,
     queue: VecDeque<Item>,
     round: Option<Round>,
+    /// New members whose record has not been handed out yet; what comes before it may say that they were removed.
+    pub(super) newcomers: VecDeque<Newcomer>,
     pub(super) lag: Lag,
     /// It is in the list of those with something to hand out.
     pub(super) is_fanning_out: bool,
@@ -53,6 +55,15 @@ pub(super) enum Lag {
     Behind,
     /// They are not; what was missed is being read.
     Reading,
+}
+
+/// A user of this shard has become a member.
+pub(super) struct Newcomer {
+    pub(super) user: Name,
+    /// Of the record that made him one.
+    pub(super) place: (u64, u64),
+    /// The session that has the ack for it.
+    pub(super) publisher: Option<SessionKey>,
 }
 
 /// One session that receives the conversation live.
@@ -132,6 +143,7 @@ impl Mirror {
             attachments: 0,
             queue: VecDeque::new(),
             round: None,
+            newcomers: VecDeque::new(),
             lag: Lag::None,
             is_fanning_out: false,
         }
@@ -194,6 +206,22 @@ impl Mirror {
 
     pub(super) fn has_work(&self) -> bool {
         self.round.is_some() || !self.queue.is_empty()
+    }
+
+    /// The first number that not all receivers have got.
+    pub(super) fn pending_from(&self) -> u64 {
+        let first = self.queue.front().map_or(self.next, Item::from);
+        self.round.as_ref().map_or(first, |round| round.from)
+    }
+
+    /// The next new member whose record, up to this number, has been handed out.
+    pub(super) fn next_newcomer(&mut self, seq: u64) -> Option<Newcomer> {
+        self.newcomers.pop_front_if(|newcomer| newcomer.place.1 <= seq)
+    }
+
+    /// Whether the receiver at a place was there when this number was given out: else it has been attached later.
+    pub(super) fn was_there_at(&self, place: u32, seq: u64) -> bool {
+        self.live[place as usize].next <= seq + 1
     }
 
     pub(super) fn enqueue(&mut self, item: Item) {

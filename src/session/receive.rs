@@ -4,6 +4,7 @@
 //! records of that conversation pass it by meanwhile. The page that reaches the end of the log comes through the same lane as the records
 //! that follow it, so from that page on the session is live, with neither gap nor repeat and nothing buffered.
 
+use super::mirror::Newcomer;
 use super::{Failure, More, Outcome, Users, address, bad_request, frames};
 use crate::conversation::{Key, Kind, Name, Record};
 use crate::effects::{Effects, Weight};
@@ -387,7 +388,19 @@ impl Users {
         publisher: Option<SessionKey>,
         fx: &mut Effects,
     ) {
+        let newcomer = Newcomer { user: user.clone(), place, publisher };
+        match self.find_mirror(key) {
+            Some(index) if self.mirrors[index].pending_from() <= place.1 => self.mirrors[index].newcomers.push_back(newcomer),
+            _ => self.member_entered(key, &newcomer, fx),
+        }
+    }
+
+    /// Everyone here has seen the record that made him a member. If one before it had removed him, his list does not know any more.
+    pub(super) fn member_entered(&mut self, key: &Key, newcomer: &Newcomer, fx: &mut Effects) {
+        let Newcomer { user, place, publisher } = newcomer;
         let Some(user) = self.find_user(user) else { return };
+        let entries_max = self.limits.conversations_per_user_max as usize;
+        let _ = self.users[user].list.get_or_insert_default().insert(key, entries_max);
         for index in self.users[user].sessions.clone() {
             let session = self.key_of_index(index);
             let mirror = self.find_mirror(key);
@@ -395,8 +408,8 @@ impl Users {
             if !receives {
                 let start = Start { from_visible: true, ..Start::default() };
                 self.attach(session, key.clone(), start, fx);
-                if publisher == Some(session) {
-                    self.remember_ack(session, place);
+                if *publisher == Some(session) {
+                    self.remember_ack(session, *place);
                 }
             }
         }
