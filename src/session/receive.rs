@@ -400,7 +400,7 @@ impl Users {
         let Newcomer { user, place, publisher } = newcomer;
         let Some(user) = self.find_user(user) else { return };
         let entries_max = self.limits.conversations_per_user_max as usize;
-        let _ = self.users[user].list.get_or_insert_default().insert(key, entries_max);
+        let _ = self.users[user].list(self.slots).insert(key, entries_max);
         for index in self.users[user].sessions.clone() {
             let session = self.key_of_index(index);
             let mirror = self.find_mirror(key);
