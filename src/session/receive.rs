@@ -322,6 +322,9 @@ impl Users {
         }
         let Ok(page) = result else {
             // No longer a member: he gets no more, and if the removal is behind his cursor he will never see why.
+            // The mirror may go with him, before it has handed out the record that removed him: so his list is told here as well.
+            let user = self.sessions[session.index].user;
+            self.strike_from_list(user, key, fx);
             if let Some(catch_up) = self.take_catch_up(session, key) {
                 self.abandon(catch_up, fx);
             }
