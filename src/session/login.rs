@@ -163,7 +163,7 @@ impl Users {
         let mut wanted: Vec<(Key, Start)> = Vec::new();
         if let Some(list) = &self.user_of(session).list {
             let device = &*self.sessions[session.index].device;
-            let mut entries: Vec<_> = list.after(0).map(|(_, entry)| entry).collect();
+            let mut entries: Vec<_> = list.iter().collect();
             entries.retain(|e| !resume.iter().any(|(key, _)| *key == e.key));
             for entry in entries {
                 let stored = entry.cursor_of(device);

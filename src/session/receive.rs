@@ -4,6 +4,7 @@
 //! records of that conversation pass it by meanwhile. The page that reaches the end of the log comes through the same lane as the records
 //! that follow it, so from that page on the session is live, with neither gap nor repeat and nothing buffered.
 
+use super::mirror::Newcomer;
 use super::{Failure, More, Outcome, Users, address, bad_request, frames};
 use crate::conversation::{Key, Kind, Name, Record};
 use crate::effects::{Effects, Weight};
@@ -55,6 +56,9 @@ enum State {
     Due,
     Reading,
 }
+
+/// Acks that are remembered until their records come by. A session has at most a window of them on the way at once.
+const ACKED_MAX: usize = 4096;
 
 impl Users {
     pub(super) fn filter(
@@ -231,13 +235,16 @@ impl Users {
     }
 
     fn take_catch_up(&mut self, session: SessionKey, key: &Key) -> Option<CatchUp> {
+        let is_lagging = self.lagging > 0;
         let session = self.session(session)?;
         let more = session.more.as_mut()?;
         let at = more.catch_ups.iter().position(|c| c.key == *key)?;
         let catch_up = more.catch_ups.remove(at);
         if more.catch_ups.is_empty() {
-            more.acked.clear();
-            if more.watching.is_empty() && !more.awaits_drain {
+            if !is_lagging {
+                more.acked.clear();
+            }
+            if more.acked.is_empty() && more.watching.is_empty() && !more.awaits_drain {
                 session.more = None;
             }
         }
@@ -300,7 +307,7 @@ impl Users {
     /// A page of a log has come: for a sync, a session, or a mirror.
     pub(super) fn page(&mut self, key: Key, purpose: ReadFor, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
         match purpose {
-            ReadFor::Mirror => self.mirror_page(&key, result, fx),
+            ReadFor::Mirror => self.mirror_page(&key, result),
             ReadFor::CatchUp(session) => self.backlog_page(session, &key, result, fx),
             ReadFor::Sync(reply) => {
                 let Some(connection) = self.answered(reply) else { return };
@@ -320,6 +327,9 @@ impl Users {
         }
         let Ok(page) = result else {
             // No longer a member: he gets no more, and if the removal is behind his cursor he will never see why.
+            // The mirror may go with him, before it has handed out the record that removed him: so his list is told here as well.
+            let user = self.sessions[session.index].user;
+            self.strike_from_list(user, key, fx);
             if let Some(catch_up) = self.take_catch_up(session, key) {
                 self.abandon(catch_up, fx);
             }
@@ -356,18 +366,24 @@ impl Users {
             let passes = filter.as_mut().is_none_or(|f| f.passes(key, epoch, record.seq, Some(record), connection, fx));
             if passes && !acked.contains(&(record.epoch, record.seq)) {
                 let frame = fx.message(key, &viewer, record);
+                fx.deliveries += 1;
                 fx.send(connection, frame, Weight::Data);
             }
         }
         skips.for_each(|skipped| say_skip(skipped, fx));
     }
 
-    /// A session that catches up has an ack for a record that stands in its backlog.
+    /// A session has an ack for a record that it may meet again: in its own backlog, or in what a mirror reads again.
     pub(super) fn remember_ack(&mut self, session: SessionKey, place: (u64, u64)) {
-        if let Some(more) = self.session(session).and_then(|s| s.more.as_mut())
-            && !more.catch_ups.is_empty()
-        {
-            more.acked.push(place);
+        let is_lagging = self.lagging > 0;
+        let Some(session) = self.session(session) else { return };
+        let catches_up = session.more.as_ref().is_some_and(|more| !more.catch_ups.is_empty());
+        if is_lagging || catches_up {
+            let acked = &mut session.more.get_or_insert_default().acked;
+            if acked.len() >= ACKED_MAX {
+                acked.remove(0);
+            }
+            acked.push(place);
         }
     }
 
@@ -380,7 +396,19 @@ impl Users {
         publisher: Option<SessionKey>,
         fx: &mut Effects,
     ) {
+        let newcomer = Newcomer { user: user.clone(), place, publisher };
+        match self.find_mirror(key) {
+            Some(index) if self.mirrors[index].pending_from() <= place.1 => self.mirrors[index].newcomers.push_back(newcomer),
+            _ => self.member_entered(key, &newcomer, fx),
+        }
+    }
+
+    /// Everyone here has seen the record that made him a member. If one before it had removed him, his list does not know any more.
+    pub(super) fn member_entered(&mut self, key: &Key, newcomer: &Newcomer, fx: &mut Effects) {
+        let Newcomer { user, place, publisher } = newcomer;
         let Some(user) = self.find_user(user) else { return };
+        let entries_max = self.limits.conversations_per_user_max as usize;
+        let _ = self.users[user].list(self.slots).insert(key, entries_max);
         for index in self.users[user].sessions.clone() {
             let session = self.key_of_index(index);
             let mirror = self.find_mirror(key);
@@ -388,8 +416,8 @@ impl Users {
             if !receives {
                 let start = Start { from_visible: true, ..Start::default() };
                 self.attach(session, key.clone(), start, fx);
-                if publisher == Some(session) {
-                    self.remember_ack(session, place);
+                if *publisher == Some(session) {
+                    self.remember_ack(session, *place);
                 }
             }
         }
