@@ -28,8 +28,8 @@ impl Conversations {
         Ok(conversation.head(user))
     }
 
-    pub(super) fn detach(&mut self, from: ShardId, key: &Key, attachments: u32, fx: &mut Effects) {
-        if let Some(conversation) = self.find(key)
+    pub(super) fn detach(&mut self, from: ShardId, key: &Key, epoch: u64, attachments: u32, fx: &mut Effects) {
+        if let Some(conversation) = self.find(key).filter(|c| c.epoch == epoch)
             && let Some(at) = conversation.interest.iter().position(|(shard, _)| *shard == from)
         {
             let left = conversation.interest[at].1.saturating_sub(attachments);

@@ -58,6 +58,8 @@ pub struct Conversations {
     /// The index of a conversation is also that of its log.
     all: Slab<Conversation>,
     next_epoch: u64,
+    /// Larger than the attempt of any log that was forgotten: what its store still says of it is not about the next of that number.
+    first_attempt: u32,
 }
 
 /// One conversation, at its home.
@@ -94,7 +96,7 @@ impl Conversations {
     /// No conversations yet. `first_epoch` must be larger than any that an earlier run may have given out; from there
     /// on every shard takes each n-th number, so that no two conversations have the same epoch.
     pub fn new(slots: Slots, limits: Arc<Limits>, first_epoch: u64) -> Conversations {
-        Conversations { slots, limits, by_key: Index::default(), all: Slab::default(), next_epoch: first_epoch }
+        Conversations { slots, limits, by_key: Index::default(), all: Slab::default(), next_epoch: first_epoch, first_attempt: 0 }
     }
 
     /// Number of conversations.
@@ -113,7 +115,7 @@ impl Conversations {
             Request::Publish(publish) => self.publish(from, publish, now, fx),
             Request::Change(change) => self.change(from, change, now, fx),
             Request::Attach { key, user, session } => self.attach(from, key, &user, session, fx),
-            Request::Detach { key, attachments } => self.detach(from, &key, attachments, fx),
+            Request::Detach { key, epoch, attachments } => self.detach(from, &key, epoch, attachments, fx),
             Request::Read(read) => self.read(from, *read, fx),
             Request::Members { key, user, reply, after, limit } => self.members(from, key, &user, reply, after, limit, fx),
             Request::Describe { key, user, part } => self.describe(from, &key, &user, part, fx),
@@ -182,7 +184,7 @@ impl Conversations {
             committed: 0,
             last_seq: 0,
             last_time_ms: 0,
-            attempt: 0,
+            attempt: self.first_attempt,
             in_flight: VecDeque::new(),
             changes_in_flight: 0,
             waiting: VecDeque::new(),
@@ -209,6 +211,7 @@ impl Conversations {
 
     fn remove(&mut self, log: LogId, fx: &mut Effects) {
         if let Some(conversation) = self.all.remove(log) {
+            self.first_attempt = self.first_attempt.max(conversation.attempt + 1);
             self.by_key.remove(self.slots.hash(conversation.key.bytes()), log);
             fx.commands.push(Command::Forget(log));
         }

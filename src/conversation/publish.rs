@@ -92,7 +92,7 @@ impl Conversations {
             Err(AppendFailed) => conversation.fail_all_in_flight(fx),
         }
         if conversation.group.as_ref().is_some_and(|group| group.is_empty()) && conversation.changes_in_flight == 0 {
-            self.dissolve(log, fx);
+            self.dissolve(log, now, fx);
         } else if conversation.changes_in_flight == 0 && !conversation.waiting.is_empty() {
             self.take_up_waiting(log, now, fx);
         }
@@ -112,20 +112,17 @@ impl Conversations {
         }
     }
 
-    /// A disbanded group is gone once its last record is; those who still wait for it are told that there is none.
-    fn dissolve(&mut self, log: LogId, fx: &mut Effects) {
+    /// A disbanded group is gone once its last record is; those who still wait for it meet none, or found the next one.
+    fn dissolve(&mut self, log: LogId, now: Now, fx: &mut Effects) {
         let Some(conversation) = self.all.get_mut(log) else { return };
-        let unknown = Refusal::new(ErrorCode::unknown_conversation);
-        for (from, waiting) in conversation.waiting.drain(..) {
-            let event = match waiting {
-                Waiting::Publish(publish) => Event::Placed { reply: publish.reply, result: Err(unknown) },
-                Waiting::Change(change) => {
-                    Event::Changed { key: change.key, reply: change.reply, created: false, result: Err(unknown) }
-                }
-            };
-            fx.event(from, event);
-        }
+        let waiting = std::mem::take(&mut conversation.waiting);
         self.remove(log, fx);
+        for (from, waiting) in waiting {
+            match waiting {
+                Waiting::Publish(publish) => self.publish(from, publish, now, fx),
+                Waiting::Change(change) => self.change(from, change, now, fx),
+            }
+        }
     }
 }
 

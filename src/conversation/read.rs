@@ -35,14 +35,18 @@ impl Conversations {
                     records_max: if read.limit == 0 { records_max } else { read.limit.min(records_max) },
                     bytes_max: bytes_max.into(),
                     backward,
-                    asked: Asked { shard: from, read, gap, start },
+                    asked: Asked { shard: from, epoch: head.epoch, read, gap, start },
                 })));
             }
         }
     }
 
     pub(super) fn range(&mut self, log: LogId, records: Vec<Arc<Record>>, asked: Asked, now: Now, fx: &mut Effects) {
-        let Some(conversation) = self.all.get(log) else { return };
+        let Some(conversation) = self.all.get(log).filter(|c| c.epoch == asked.epoch) else {
+            // It has ended meanwhile; the log may be that of another one by now.
+            let result = Err(Refusal::new(ErrorCode::unknown_conversation));
+            return fx.event(asked.shard, Event::Page { key: asked.read.key, purpose: asked.read.purpose, result });
+        };
         let head = conversation.head(&asked.read.user);
         let page = match asked.read.direction {
             Direction::backward => page_down(head, records, &asked, now),
@@ -73,7 +77,9 @@ fn place(read: &Read, head: &Head) -> (bool, u64) {
 
 fn page_up(head: Head, records: Vec<Arc<Record>>, asked: &Asked, now: Now) -> Page {
     let mut builder = Builder::new(asked.start);
-    builder.skip_to(head.first, SkipReason::trimmed);
+    // What was trimmed after it had been read is here all the same.
+    let first = records.first().map_or(head.first, |record| record.seq.min(head.first));
+    builder.skip_to(first, SkipReason::trimmed);
     builder.skip_to(visible_from(&asked.read, &head).min(head.committed + 1), SkipReason::before_joined);
     records.into_iter().for_each(|record| builder.push(record, now));
     let next = builder.expected - 1;

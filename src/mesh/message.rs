@@ -151,9 +151,10 @@ pub enum Request {
         user: Name,
         session: SessionKey,
     },
-    /// So many of the attachments of the asking shard are over.
+    /// So many of the attachments of the asking shard are over. Void if the group has been founded anew since.
     Detach {
         key: Key,
+        epoch: u64,
         attachments: u32,
     },
     Read(Box<Read>),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::mirror::{Item, Lag, Mirror, QUEUE_MAX};
 use super::receive::Filter;
-use super::user::User;
+use super::user::Entry;
 use super::{Session, Users};
 use crate::conversation::{Key, Kind, Record};
 use crate::effects::{Effects, Weight};
@@ -52,9 +52,10 @@ impl Users {
         let hash = self.slots.hash(mirror.key.bytes());
         self.by_key.remove(hash, index);
         self.fanning_out.retain(|&i| i != index);
-        if let Some(Mirror { key, attachments, lag, newcomers, .. }) = self.mirrors.remove(index) {
+        if let Some(Mirror { key, epoch, attachments, lag, newcomers, .. }) = self.mirrors.remove(index) {
             self.lagging -= usize::from(lag != Lag::None);
-            self.credits.send(self.slots.home(key.bytes()), Request::Detach { key: key.clone(), attachments }, fx);
+            let detach = Request::Detach { key: key.clone(), epoch, attachments };
+            self.credits.send(self.slots.home(key.bytes()), detach, fx);
             newcomers.into_iter().for_each(|newcomer| self.member_entered(&key, &newcomer, fx));
         }
     }
@@ -265,13 +266,15 @@ impl Users {
     fn delivered_to_user(&mut self, name: &str, key: &Key, record: &Record, publisher: Option<SessionKey>, fx: &mut Effects) {
         let user = self.find_or_add_user(name);
         let entries_max = self.limits.conversations_per_user_max as usize;
-        let User { sessions, list, .. } = &mut self.users[user];
-        if let Some(entry) = list.get_or_insert_default().insert(key, entries_max) {
-            entry.epoch = record.epoch;
-            entry.committed = record.seq;
+        let list = self.users[user].list(self.slots);
+        let update = |entry: &mut Entry| (entry.epoch, entry.committed) = (record.epoch, record.seq);
+        match list.entry_mut(key) {
+            Some(entry) => update(entry),
+            // It had fallen out of a full list.
+            None => list.insert(key, entries_max).into_iter().for_each(update),
         }
         let mut frame = None;
-        for &index in sessions.iter() {
+        for &index in &self.users[user].sessions {
             let session = &self.sessions[index];
             let generation = self.sessions.generation(index).unwrap_or_default();
             let has_ack = publisher == Some(SessionKey { index, generation });

@@ -29,7 +29,7 @@ impl Users {
         }
         let user = self.find_or_add_user(user);
         let entries_max = self.limits.conversations_per_user_max as usize;
-        let list = self.users[user].list.get_or_insert_default();
+        let list = self.users[user].list(self.slots);
         let entry = list.insert(key, entries_max).ok_or(Refusal::new(ErrorCode::too_many_conversations))?;
         // Whoever is hinted may write back at once: the hinter's own list has it.
         if matches!(entry.hint, HintState::Unknown) {
@@ -69,9 +69,9 @@ impl Users {
         let HintState::Asked(waiting) = std::mem::replace(&mut entry.hint, state) else { return };
         let home = self.home_of(key);
         for publish in waiting {
-            let Publish { reply, .. } = *publish;
+            let Publish { reply, .. } = publish;
             match result {
-                Ok(()) => self.credits.send(home, Request::Publish(publish), fx),
+                Ok(()) => self.credits.send(home, Request::Publish(Box::new(publish)), fx),
                 Err(refusal) if self.answered(reply).is_some() => self.refuse(reply, refusal, fx),
                 Err(_) => {}
             }

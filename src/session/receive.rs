@@ -192,12 +192,17 @@ impl Users {
         if let Some(reference) = catch_up.start.reference {
             self.answered(failure(reference));
             self.refuse(failure(reference), refusal, fx);
-        } else if catch_up.start.cursor.is_some() {
-            let viewer = self.users[user].name.clone();
-            let (connection, about) = (self.sessions[session.index].connection, key.address(&viewer));
-            let message = format!("{about} cannot be resumed: {}", super::sentence(refusal.code));
-            fx.answer(connection, 0, |b| frames::error(b, refusal, &message, Some(about)));
+        } else if catch_up.start.cursor.is_some() || key.kind() == Kind::Topic {
+            self.say_not_resumed(session, key, refusal, fx);
         }
+    }
+
+    /// An entry of Connect.resume is not received: the client is told which.
+    pub(super) fn say_not_resumed(&mut self, session: SessionKey, key: &Key, refusal: Refusal, fx: &mut Effects) {
+        let viewer = self.user_of(session).name.clone();
+        let (connection, about) = (self.sessions[session.index].connection, key.address(&viewer));
+        let message = format!("{about} cannot be resumed: {}", super::sentence(refusal.code));
+        fx.answer(connection, 0, |b| frames::error(b, refusal, &message, Some(about)));
     }
 
     /// Membership is certain: find the place to begin, and say what will not come.
@@ -322,6 +327,9 @@ impl Users {
         }
         let Ok(page) = result else {
             // No longer a member: he gets no more, and if the removal is behind his cursor he will never see why.
+            // The mirror may go with him, before it has handed out the record that removed him: so his list is told here as well.
+            let user = self.sessions[session.index].user;
+            self.strike_from_list(user, key, fx);
             if let Some(catch_up) = self.take_catch_up(session, key) {
                 self.abandon(catch_up, fx);
             }
@@ -400,7 +408,7 @@ impl Users {
         let Newcomer { user, place, publisher } = newcomer;
         let Some(user) = self.find_user(user) else { return };
         let entries_max = self.limits.conversations_per_user_max as usize;
-        let _ = self.users[user].list.get_or_insert_default().insert(key, entries_max);
+        let _ = self.users[user].list(self.slots).insert(key, entries_max);
         for index in self.users[user].sessions.clone() {
             let session = self.key_of_index(index);
             let mirror = self.find_mirror(key);

@@ -30,7 +30,7 @@ use crate::net::{AddressLimits, Connection, Table};
 use crate::ring::{Completion, Ring, RingHandle, RingSize, Slot};
 use crate::session::Users;
 use crate::slot::{ShardId, Slots};
-use crate::store::Memory;
+use crate::store::{Memory, Outcome};
 use crate::timer::Wheel;
 use stopping::Stopping;
 
@@ -98,6 +98,7 @@ pub struct Shard {
     stopping: Stopping,
     /// Kept between turns for their memory.
     completions: Vec<Completion>,
+    outcomes: Vec<Outcome>,
     due: Vec<Look>,
 }
 
@@ -159,6 +160,7 @@ impl Shard {
             random: seed | 1,
             stopping: Stopping::new(stop),
             completions: Vec::new(),
+            outcomes: Vec::new(),
             due: Vec::new(),
             lanes,
             limits,

@@ -133,15 +133,11 @@ impl Shard {
     }
 
     /// The memory store completes at once; what its outcomes lead to goes to it again.
-    fn run_store(&mut self) {
-        let mut outcomes = Vec::new();
-        while !self.fx.commands.is_empty() {
-            for command in std::mem::take(&mut self.fx.commands) {
-                self.store.execute(command, &mut outcomes);
-            }
-            for outcome in outcomes.drain(..) {
-                self.conversations.outcome(outcome, self.now, &mut self.fx);
-            }
+    pub(super) fn run_store(&mut self) {
+        let Shard { fx, store, conversations, outcomes, now, .. } = self;
+        while !fx.commands.is_empty() {
+            fx.commands.drain(..).for_each(|command| store.execute(command, outcomes));
+            outcomes.drain(..).for_each(|outcome| conversations.outcome(outcome, *now, fx));
         }
     }
 

@@ -234,7 +234,7 @@ mod tests {
             limit: 0,
             direction: Direction::forward,
         };
-        let asked = Asked { shard: 0, read, gap: false, start: from };
+        let asked = Asked { shard: 0, epoch: 1, read, gap: false, start: from };
         let range = ReadRange { log, from, to, records_max, bytes_max: 10_000, backward, asked };
         let mut outcomes = Vec::new();
         store.execute(Command::Read(Box::new(range)), &mut outcomes);

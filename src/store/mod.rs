@@ -51,6 +51,8 @@ pub struct ReadRange {
 #[allow(missing_docs)]
 pub struct Asked {
     pub shard: ShardId,
+    /// Of the conversation when it was asked.
+    pub epoch: u64,
     pub read: Read,
     pub gap: bool,
     /// The seq at which the answer begins, before anything is skipped.
