@@ -19,9 +19,9 @@ use crate::slot::ShardId;
 use crate::wire::schema::{Direction, RecordKind, SkipReason};
 
 /// Records that wait for their fan-out in one mirror; more are read from the log later.
-const QUEUE_MAX: usize = 256;
+const QUEUE_MAX: usize = if cfg!(test) { 8 } else { 256 };
 /// Numbers that a filter passes over before the receiver's cursor is moved past them.
-const FILTERED_MAX: u64 = 1000;
+const FILTERED_MAX: u64 = if cfg!(test) { 10 } else { 1000 };
 
 /// The receivers of a group, topic or broadcast on this shard.
 pub(super) struct Mirror {
@@ -38,6 +38,8 @@ pub(super) struct Mirror {
     /// How many of `live` have got the first item of the queue.
     position: usize,
     lag: Lag,
+    /// Records that were not taken, and the sessions here that have an ack for them.
+    acked: VecDeque<(u64, SessionKey)>,
     is_fanning_out: bool,
 }
 
@@ -55,6 +57,7 @@ enum Lag {
 struct Receiver {
     connection: Slot,
     session: u32,
+    generation: u32,
     /// Its place in the session's list of links.
     link: u32,
     next: u64,
@@ -70,7 +73,8 @@ pub(super) struct Link {
 
 /// What is handed to each receiver: a record, or word of numbers that do not come.
 struct Item {
-    /// The number that it moves a receiver's cursor to.
+    /// The numbers that it is about; a receiver's cursor moves to the last.
+    from: u64,
     to: u64,
     frame: Segment,
     record: Option<Arc<Record>>,
@@ -87,6 +91,9 @@ impl Users {
 
     /// The mirror of a conversation that the home has just attached us to; it begins after `committed`.
     pub(super) fn mirror_attached(&mut self, key: &Key, epoch: u64, committed: u64) -> u32 {
+        if let Some(former) = self.find_mirror(key).filter(|&m| self.mirrors[m].epoch != epoch) {
+            self.retire_mirror(former);
+        }
         let index = self.find_mirror(key).unwrap_or_else(|| {
             let (index, _) = self.mirrors.insert(Mirror::new(key.clone(), epoch, committed + 1));
             let (mirrors, slots) = (&self.mirrors, &self.slots);
@@ -98,6 +105,12 @@ impl Users {
         index
     }
 
+    /// The group was disbanded and founded anew: what is left of the former one is handed out, and the name belongs to the new one.
+    fn retire_mirror(&mut self, index: u32) {
+        self.by_key.remove(self.slots.hash(self.mirrors[index].key.bytes()), index);
+        self.mirrors[index].attachments = 0;
+    }
+
     /// Tells the home when nobody here receives the conversation any more.
     pub(super) fn release_mirror(&mut self, index: u32, fx: &mut Effects) {
         let mirror = &self.mirrors[index];
@@ -107,7 +120,9 @@ impl Users {
         let hash = self.slots.hash(mirror.key.bytes());
         self.by_key.remove(hash, index);
         self.fanning_out.retain(|&i| i != index);
-        if let Some(Mirror { key, epoch, attachments, .. }) = self.mirrors.remove(index) {
+        if let Some(Mirror { key, epoch, attachments, .. }) = self.mirrors.remove(index)
+            && attachments > 0
+        {
             self.credits.send(self.slots.home(key.bytes()), Request::Detach { key, epoch, attachments }, fx);
         }
     }
@@ -118,7 +133,8 @@ impl Users {
         let place = self.mirrors[mirror].live.len() as u32;
         self.sessions[session].links.push(Link { mirror, place });
         let connection = self.sessions[session].connection;
-        self.mirrors[mirror].live.push(Receiver { connection, session, link, next, filter });
+        let generation = self.key_of_index(session).generation;
+        self.mirrors[mirror].live.push(Receiver { connection, session, generation, link, next, filter });
     }
 
     /// A session receives no longer.
@@ -143,6 +159,11 @@ impl Users {
             self.mirrors[mirror].live[place as usize].link = link;
         }
         self.release_mirror(mirror, fx);
+    }
+
+    /// The way of a session to where it receives a conversation live.
+    pub(super) fn link_to(&self, session: u32, key: &Key) -> Option<Link> {
+        self.sessions[session].links.iter().find(|link| self.mirrors[link.mirror].key == *key).copied()
     }
 
     /// The place of a session in a mirror, if it receives live.
@@ -180,21 +201,29 @@ impl Users {
         // Whoever has no mirror has just detached.
         let Some(index) = self.find_mirror(&key) else { return };
         let mirror = &mut self.mirrors[index];
-        if mirror.lag != Lag::None || record.seq < mirror.next {
+        if record.seq < mirror.next {
+            return;
+        }
+        if mirror.lag != Lag::None {
+            mirror.acked.extend(publisher.map(|session| (record.seq, session)));
             return;
         }
         assert_eq!(record.seq, mirror.next, "{key:?}: a record is missing without a word");
         if mirror.queue.len() >= QUEUE_MAX {
             mirror.lag = Lag::Behind;
+            mirror.acked.extend(publisher.map(|session| (record.seq, session)));
             return;
         }
         self.enqueue_record(index, record, publisher, fx);
     }
 
     fn enqueue_record(&mut self, index: u32, record: Arc<Record>, publisher: Option<SessionKey>, fx: &mut Effects) {
+        if record.seq < self.mirrors[index].next {
+            return;
+        }
         let frame = fx.message(&self.mirrors[index].key, "", &record);
         let seq = record.seq;
-        self.enqueue(index, Item { to: seq, frame, record: Some(record), publisher });
+        self.enqueue(index, Item { from: seq, to: seq, frame, record: Some(record), publisher });
     }
 
     fn enqueue(&mut self, index: u32, item: Item) {
@@ -209,26 +238,37 @@ impl Users {
     /// The mirror fell behind, and here is what it missed.
     pub(super) fn mirror_page(&mut self, key: &Key, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
         let Some(index) = self.find_mirror(key) else { return };
-        // Refused: the group is gone, and those who received it have seen that in the log or never will.
-        let Ok(page) = result else { return };
         let mirror = &mut self.mirrors[index];
         let epoch = mirror.epoch;
+        if mirror.lag != Lag::Reading {
+            // An earlier mirror of this name asked for it.
+            return;
+        }
+        let page = match result {
+            Ok(page) if page.head.epoch == epoch => page,
+            // The group is gone, and may have been founded anew: who received it has seen that in the log or never will.
+            _ => return self.mirror_gone(index, fx),
+        };
         mirror.lag = if page.has_more { Lag::Behind } else { Lag::None };
         let mut skips = page.skips.into_iter().peekable();
         for record in page.records {
             while let Some(skipped) = skips.next_if(|s| s.from < record.seq) {
                 self.enqueue_skip(index, epoch, skipped, fx);
             }
-            self.enqueue_record(index, record, None, fx);
+            let publisher = self.mirrors[index].acked_by(record.seq);
+            self.enqueue_record(index, record, publisher, fx);
         }
         skips.for_each(|skipped| self.enqueue_skip(index, epoch, skipped, fx));
         self.fan_out_next_turn(index);
     }
 
     fn enqueue_skip(&mut self, index: u32, epoch: u64, skipped: Skipped, fx: &mut Effects) {
+        if skipped.to < self.mirrors[index].next {
+            return;
+        }
         let key = self.mirrors[index].key.clone();
         let frame = fx.frame(0, |b| frames::skip(b, key.address(""), epoch, skipped));
-        self.enqueue(index, Item { to: skipped.to, frame, record: None, publisher: None });
+        self.enqueue(index, Item { from: skipped.from, to: skipped.to, frame, record: None, publisher: None });
     }
 
     fn fan_out_next_turn(&mut self, index: u32) {
@@ -291,25 +331,43 @@ impl Users {
         match record.content.kind {
             RecordKind::removed | RecordKind::left => {
                 if let Some(user) = record.content.subject.as_ref().and_then(|name| self.find_user(name)) {
-                    self.no_longer_member(mirror, user, fx);
+                    self.no_longer_member(mirror, user, (record.epoch, record.seq), fx);
                 }
             }
-            RecordKind::disbanded => {
-                let mut users: Vec<u32> =
-                    self.mirrors[mirror].live.iter().map(|receiver| self.sessions[receiver.session].user).collect();
-                users.dedup();
-                users.into_iter().for_each(|user| self.no_longer_member(mirror, user, fx));
-            }
+            RecordKind::disbanded => self.mirror_gone(mirror, fx),
             _ => {}
         }
     }
 
-    fn no_longer_member(&mut self, mirror: u32, user: u32, fx: &mut Effects) {
+    /// The group is gone: nobody receives it any more.
+    fn mirror_gone(&mut self, mirror: u32, fx: &mut Effects) {
+        let end = (self.mirrors[mirror].epoch, u64::MAX);
+        let receivers = &self.mirrors[mirror].live;
+        let mut users: Vec<u32> = receivers.iter().map(|receiver| self.sessions[receiver.session].user).collect();
+        users.sort_unstable();
+        users.dedup();
+        users.into_iter().for_each(|user| self.no_longer_member(mirror, user, end, fx));
+    }
+
+    /// A member who was removed is back, and a session of his waits here to be told of the removal: it is, before anything new.
+    pub(super) fn end_former_membership(&mut self, session: u32, Link { mirror, place }: Link, fx: &mut Effects) {
+        let name = self.users[self.sessions[session].user].name.clone();
+        self.mirrors[mirror].hand_up_to_the_end(place as usize, &name, fx);
+        self.unlink(mirror, place, fx);
+    }
+
+    /// `end`: the place of the record that ended his membership. If he has become a member again after it, his list keeps the group.
+    fn no_longer_member(&mut self, mirror: u32, user: u32, end: (u64, u64), fx: &mut Effects) {
         let Some(key) = self.mirrors.get(mirror).map(|m| m.key.clone()) else { return };
-        self.strike_from_list(user, &key, fx);
+        if self.users[user].entry(&key).is_none_or(|entry| entry.joined <= end) {
+            self.strike_from_list(user, &key, fx);
+        }
         let sessions = self.users[user].sessions.clone();
         for session in sessions {
-            if let Some(place) = self.place_of(session, mirror) {
+            // One that is past that record has come by the new membership.
+            if let Some(place) = self.place_of(session, mirror)
+                && self.mirrors[mirror].live[place as usize].next <= end.1.saturating_add(1)
+            {
                 self.unlink(mirror, place, fx);
             }
         }
@@ -363,8 +421,26 @@ impl Mirror {
             queue: VecDeque::new(),
             position: 0,
             lag: Lag::None,
+            acked: VecDeque::new(),
             is_fanning_out: false,
         }
+    }
+
+    /// Session and link of a receiver.
+    #[cfg(test)]
+    pub(super) fn receiver(&self, place: u32) -> (u32, u32) {
+        let receiver = &self.live[place as usize];
+        (receiver.session, receiver.link)
+    }
+
+    /// What holds between steps; gives the number of receivers.
+    #[cfg(test)]
+    pub(super) fn check(&self) -> usize {
+        assert!(!self.live.is_empty() || self.catching_up > 0, "{:?} has a mirror without receivers", self.key);
+        assert!(self.position <= self.live.len() && (self.position == 0 || !self.queue.is_empty()));
+        let tos: Vec<u64> = self.queue.iter().map(|item| item.to).collect();
+        assert!(tos.is_sorted() && tos.last().is_none_or(|&to| to + 1 == self.next), "{tos:?} {}", self.next);
+        self.live.len()
     }
 
     /// A session may be linked without asking the home when nothing is missing and nobody's permission is needed.
@@ -372,32 +448,62 @@ impl Mirror {
         self.lag == Lag::None && self.attachments > 0 && matches!(self.key.kind(), Kind::Topic | Kind::Broadcast)
     }
 
+    /// The session here that has an ack for a record which was not taken when it came.
+    fn acked_by(&mut self, seq: u64) -> Option<SessionKey> {
+        while self.acked.pop_front_if(|(acked, _)| *acked < seq).is_some() {}
+        self.acked.pop_front_if(|(acked, _)| *acked == seq).map(|(_, session)| session)
+    }
+
     /// Hands the first item to those who have not had it. Says whether all have.
     fn fan_out_first(&mut self, budget: &mut usize, fx: &mut Effects) -> bool {
         let Some(item) = self.queue.front() else { return false };
-        let rest = &mut self.live[self.position..];
-        let publisher = item.publisher.map(|key| key.index);
-        for receiver in rest {
+        for receiver in &mut self.live[self.position..] {
             if *budget == 0 {
                 return false;
             }
             self.position += 1;
-            if receiver.next > item.to {
-                continue;
-            }
-            receiver.next = item.to + 1;
-            if publisher == Some(receiver.session) {
-                continue;
-            }
-            if let Some(filter) = &mut receiver.filter
-                && !filter.passes(&self.key, self.epoch, item.to, item.record.as_deref(), receiver.connection, fx)
-            {
-                continue;
-            }
-            fx.send(receiver.connection, item.frame.clone(), Weight::Data);
-            *budget -= 1;
+            *budget -= usize::from(receiver.hand(&self.key, self.epoch, item, fx));
         }
         true
+    }
+
+    /// Hands one receiver what waits for him, up to the record that ends a user's membership.
+    fn hand_up_to_the_end(&mut self, place: usize, user: &str, fx: &mut Effects) {
+        let receiver = &mut self.live[place];
+        for item in &self.queue {
+            receiver.hand(&self.key, self.epoch, item, fx);
+            if item.record.as_ref().is_some_and(|record| ends_membership(record, user)) {
+                return;
+            }
+        }
+    }
+}
+
+impl Receiver {
+    /// Says whether it was sent: not if it was had before, by its own ack, or filtered.
+    fn hand(&mut self, key: &Key, epoch: u64, item: &Item, fx: &mut Effects) -> bool {
+        if self.next > item.to {
+            return false;
+        }
+        self.next = item.to + 1;
+        if item.publisher == Some(SessionKey { index: self.session, generation: self.generation }) {
+            return false;
+        }
+        if let Some(filter) = &mut self.filter
+            && !filter.passes(key, epoch, item.from, item.record.as_deref(), self.connection, fx)
+        {
+            return false;
+        }
+        fx.send(self.connection, item.frame.clone(), Weight::Data);
+        true
+    }
+}
+
+fn ends_membership(record: &Record, user: &str) -> bool {
+    match record.content.kind {
+        RecordKind::removed | RecordKind::left => record.content.subject.as_deref() == Some(user),
+        RecordKind::disbanded => true,
+        _ => false,
     }
 }
 
