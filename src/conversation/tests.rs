@@ -230,6 +230,14 @@ fn user_at(shard: ShardId, nth: usize) -> String {
     (0..).map(|i| format!("user{i}")).filter(|name| slots.home(name.as_bytes()) == shard).nth(nth).expect("there are many")
 }
 
+impl Conversations {
+    /// Who is attached to what: for each conversation and shard, the epoch and the number of attachments.
+    pub(crate) fn interests(&self) -> Vec<((Key, ShardId), (u64, u32))> {
+        let all = self.all.iter();
+        all.flat_map(|c| c.interest.iter().map(|&(shard, count)| ((c.key.clone(), shard), (c.epoch, count)))).collect()
+    }
+}
+
 // ---- provisional until committed
 
 #[test]
@@ -525,11 +533,7 @@ fn a_shard_is_told_as_long_as_it_is_attached() {
 fn a_direct_conversation_is_offered_to_both_homes_once() {
     let mut home = Home::new(Limits::default());
     let (a, b, c) = (user_at(0, 0), user_at(1, 0), user_at(1, 1));
-    for (key, expected) in [
-        (Key::direct(&a, &b), (1, 1)),
-        (Key::direct(&b, &c), (0, 1)),
-        (Key::direct(&a, &a), (1, 0)),
-    ] {
+    for (key, expected) in [(Key::direct(&a, &b), (1, 1)), (Key::direct(&b, &c), (0, 1)), (Key::direct(&a, &a), (1, 0))] {
         // Attachments add nothing to it.
         let sender = key.users()[0].to_owned();
         home.say(&key, &sender, "before");
@@ -861,8 +865,7 @@ fn a_sweep_goes_in_slices_and_keeps_what_keeps_messages() {
 #[test]
 fn epochs_of_shards_never_meet() {
     let mut home = Home::new(Limits::default());
-    let epochs: Vec<u64> = (0..5)
-        .map(|i| home.attach(0, &Key::new("", Address::Topic(&format!("t{i}"))), "a").unwrap().epoch)
-        .collect();
+    let epochs: Vec<u64> =
+        (0..5).map(|i| home.attach(0, &Key::new("", Address::Topic(&format!("t{i}"))), "a").unwrap().epoch).collect();
     assert_eq!(epochs, [100, 102, 104, 106, 108]);
 }

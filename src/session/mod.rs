@@ -14,8 +14,12 @@ mod presence;
 mod publish;
 mod receive;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 mod user;
+#[cfg(test)]
+mod world;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
