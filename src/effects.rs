@@ -49,6 +49,10 @@ pub struct Effects {
     pub events: Vec<(ShardId, Event)>,
     /// Codes of the errors that were answered, to be counted.
     pub errors: Vec<ErrorCode>,
+    /// Messages that were handed to connections, to be counted.
+    pub deliveries: u64,
+    /// Publishes of sessions that went on to their conversation's home, to be counted.
+    pub messages_in: u64,
     /// To the store of this shard.
     pub commands: Vec<Command>,
 }

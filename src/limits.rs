@@ -84,8 +84,9 @@ settings! {
         stop_grace_ms: u32 = 10_000, in 0..=3_600_000; "ms"
         /// Clients of a stopping server are told to come back after a random time up to this, so that they do not come all at once.
         goaway_spread_ms: u32 = 5_000, in 0..=3_600_000; "ms"
-        /// Deliveries of one turn's fan-out; the rest follows in the next turns, so that a ping never waits behind a big group.
-        fan_out_slice: u32 = 4096, in 1..=1_000_000; "deliveries per turn"
+        /// Receivers that one turn hands what waits for them, one send each (4 KiB count as one more); the rest follows in the next turns, so that a
+        /// ping never waits behind a big group.
+        fan_out_slice: u32 = 4096, in 1..=1_000_000; "receivers per turn"
         /// Messages in one lane between two shards, and the credits that a shard has with each home.
         lane_capacity: u32 = 1024, in 16..=1_048_576; "messages"
         /// Receive buffers that all connections of a shard share: small enough to stay in cache. A power of two, as the kernel's buffer ring wants.

@@ -1,4 +1,5 @@
-//! The key of a conversation: a kind byte and length-prefixed parts, so that two keys never collide.
+//! The key of a conversation: a kind byte and length-prefixed parts, so that two keys never collide. Kinds and lengths are below 128, so
+//! the whole is text.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub enum Kind {
 
 /// Identifies a conversation. Cheap to clone; equal keys are the same conversation whoever's view they were made from.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(Arc<[u8]>);
+pub struct Key(Arc<str>);
 
 impl Key {
     /// The conversation that `user` means by `address`.
@@ -40,21 +41,20 @@ impl Key {
     }
 
     fn of(kind: Kind, parts: &[&str]) -> Key {
-        // Two parts of 64 bytes at most.
-        let mut bytes = [0_u8; 1 + 2 * (1 + crate::id::ID_BYTES_MAX)];
-        bytes[0] = kind as u8;
-        let mut end = 1;
+        // Room for two parts of the greatest length.
+        let mut text = String::with_capacity(1 + 2 * (1 + crate::id::ID_BYTES_MAX));
+        text.push(char::from(kind as u8));
         for part in parts {
-            bytes[end] = part.len() as u8;
-            bytes[end + 1..end + 1 + part.len()].copy_from_slice(part.as_bytes());
-            end += 1 + part.len();
+            assert!(part.len() <= crate::id::ID_BYTES_MAX, "an id was checked where it entered");
+            text.push(char::from(part.len() as u8));
+            text.push_str(part);
         }
-        Key(bytes[..end].into())
+        Key(text.into())
     }
 
     /// Its kind.
     pub fn kind(&self) -> Kind {
-        match self.0[0] {
+        match self.bytes()[0] {
             1 => Kind::Direct,
             2 => Kind::Group,
             3 => Kind::Topic,
@@ -65,15 +65,15 @@ impl Key {
 
     /// The bytes that are hashed and stored.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_bytes()
     }
 
     fn part(&self, index: usize) -> &str {
         let mut rest = &self.0[1..];
         for _ in 0..index {
-            rest = &rest[1 + rest[0] as usize..];
+            rest = &rest[1 + rest.as_bytes()[0] as usize..];
         }
-        std::str::from_utf8(&rest[1..1 + rest[0] as usize]).expect("a key is made of text")
+        &rest[1..1 + rest.as_bytes()[0] as usize]
     }
 
     /// The two users of a direct conversation, in the order of their ids.

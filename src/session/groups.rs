@@ -64,7 +64,7 @@ impl Users {
         let key = Key::new("", Address::Group(id));
         let entries_max = self.limits.conversations_per_user_max as usize;
         let user = self.sessions[reply.session.index].user;
-        let list = self.users[user].list.get_or_insert_default();
+        let list = self.users[user].list(self.slots);
         list.insert(&key, entries_max).ok_or(ErrorCode::too_many_conversations)?;
         self.change_group(reply, id, change, hints, fx)
     }

@@ -19,24 +19,23 @@ impl Users {
 
     /// As the home of `user`: put it into his list.
     pub(super) fn hint(&mut self, from: ShardId, user: &str, key: Key, then: Then, fx: &mut Effects) {
-        let result = self.put_into_list(user, &key).map(|_| ());
+        let result = self.put_into_list(user, &key);
         fx.event(from, Event::Hinted { key, then, result });
     }
 
-    /// Gives the index of the user.
-    pub(super) fn put_into_list(&mut self, user: &str, key: &Key) -> Result<u32, Refusal> {
+    fn put_into_list(&mut self, user: &str, key: &Key) -> Result<(), Refusal> {
         if self.find_user(user).is_none() && self.users.len() >= self.limits.conversations_per_shard_max as usize {
             return Err(Refusal::busy());
         }
         let user = self.find_or_add_user(user);
         let entries_max = self.limits.conversations_per_user_max as usize;
-        let list = self.users[user].list.get_or_insert_default();
+        let list = self.users[user].list(self.slots);
         let entry = list.insert(key, entries_max).ok_or(Refusal::new(ErrorCode::too_many_conversations))?;
         // Whoever is hinted may write back at once: the hinter's own list has it.
         if matches!(entry.hint, HintState::Unknown) {
             entry.hint = HintState::Ready;
         }
-        Ok(user)
+        Ok(())
     }
 
     /// The hint is in: go on with what it was for.
@@ -70,9 +69,9 @@ impl Users {
         let HintState::Asked(waiting) = std::mem::replace(&mut entry.hint, state) else { return };
         let home = self.home_of(key);
         for publish in waiting {
-            let Publish { reply, .. } = *publish;
+            let Publish { reply, .. } = publish;
             match result {
-                Ok(()) => self.credits.send(home, Request::Publish(publish), fx),
+                Ok(()) => self.credits.send(home, Request::Publish(Box::new(publish)), fx),
                 Err(refusal) if self.answered(reply).is_some() => self.refuse(reply, refusal, fx),
                 Err(_) => {}
             }

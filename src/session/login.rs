@@ -1,6 +1,5 @@
 //! Login and leaving: who a session belongs to, and what it receives from the start.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::receive::Start;
@@ -94,11 +93,7 @@ impl Users {
             let start = Start { cursor, filter, ..Start::default() };
             Ok((cursor.is_some() || !listed).then(|| (Key::new(user, address), start)))
         };
-        let mut list = resume.iter().filter_map(|item| read(item).transpose()).collect::<Result<Vec<_>, _>>()?;
-        // What is named twice is received once.
-        let mut seen = BTreeSet::new();
-        list.retain(|(key, _)| seen.insert(key.clone()));
-        Ok(list)
+        resume.iter().filter_map(|item| read(item).transpose()).collect()
     }
 
     pub(super) fn find_user(&self, name: &str) -> Option<u32> {
@@ -168,7 +163,7 @@ impl Users {
         let mut wanted: Vec<(Key, Start)> = Vec::new();
         if let Some(list) = &self.user_of(session).list {
             let device = &*self.sessions[session.index].device;
-            let mut entries: Vec<_> = list.after(0).map(|(_, entry)| entry).collect();
+            let mut entries: Vec<_> = list.iter().collect();
             entries.retain(|e| !resume.iter().any(|(key, _)| *key == e.key));
             for entry in entries {
                 let stored = entry.cursor_of(device);

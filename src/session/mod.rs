@@ -10,6 +10,7 @@ mod groups;
 mod hints;
 mod lists;
 mod login;
+mod mirror;
 mod presence;
 mod publish;
 mod receive;
@@ -39,8 +40,8 @@ use crate::slot::{ShardId, Slots};
 use crate::wire::schema::{self as s, Body, CloseCode, ErrorCode, Frame};
 use crate::wire::{self, AddressError};
 use credits::Credits;
-use fan_out::Mirror;
 use lists::Gather;
+use mirror::Mirror;
 use user::User;
 
 /// All users whose home is this shard, and their sessions.
@@ -56,6 +57,8 @@ pub struct Users {
     by_key: Index,
     /// Mirrors with a fan-out that is not finished, oldest first.
     fanning_out: VecDeque<u32>,
+    /// How many mirrors have stopped taking records for a while.
+    lagging: usize,
     gathers: Slab<Gather>,
     credits: Credits,
     /// Users whose last session left, and when they will be seen to be gone: in the order of time, since all wait equally long.
@@ -146,6 +149,7 @@ impl Users {
             mirrors: Slab::default(),
             by_key: Index::default(),
             fanning_out: VecDeque::new(),
+            lagging: 0,
             gathers: Slab::default(),
             credits: Credits::new(slots.shards(), limits.lane_capacity),
             lingering: VecDeque::new(),

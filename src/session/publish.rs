@@ -21,13 +21,14 @@ impl Users {
         self.take_publish_token(reply, now)?;
         let sender = self.user_of(reply.session).name.clone();
         let key = Key::new(&sender, address);
-        let publish = Box::new(Publish { key, sender, reply, content });
+        let publish = Publish { key, sender, reply, content };
+        fx.messages_in += 1;
         if publish.key.kind() == Kind::Direct { self.publish_direct(publish, fx) } else { self.send_publish(publish, fx) }
     }
 
-    fn send_publish(&mut self, publish: Box<Publish>, fx: &mut Effects) -> Outcome {
+    fn send_publish(&mut self, publish: Publish, fx: &mut Effects) -> Outcome {
         let home = self.home_of(&publish.key);
-        self.ask(publish.reply.session, home, Request::Publish(publish), fx)
+        self.ask(publish.reply.session, home, Request::Publish(Box::new(publish)), fx)
     }
 
     fn take_publish_token(&mut self, reply: Reply, now: Now) -> Outcome {
@@ -40,14 +41,17 @@ impl Users {
     }
 
     /// The first message to somebody waits until his list knows of the conversation, and so do those that follow it meanwhile.
-    fn publish_direct(&mut self, publish: Box<Publish>, fx: &mut Effects) -> Outcome {
+    fn publish_direct(&mut self, publish: Publish, fx: &mut Effects) -> Outcome {
         let (session, entries_max) = (publish.reply.session, self.limits.conversations_per_user_max as usize);
         self.has_window(session)?;
         let user = self.sessions[session.index].user;
-        let list = self.users[user].list.get_or_insert_default();
+        let list = self.users[user].list(self.slots);
+        if list.entry(&publish.key).is_some_and(|entry| matches!(entry.hint, HintState::Ready)) {
+            return self.send_publish(publish, fx);
+        }
         let entry = list.insert(&publish.key, entries_max).ok_or(ErrorCode::too_many_conversations)?;
         match &mut entry.hint {
-            HintState::Ready => return self.send_publish(publish, fx),
+            HintState::Ready => unreachable!("it was not ready a moment ago"),
             HintState::Asked(waiting) => waiting.push(publish),
             HintState::Unknown => {
                 let (key, sender) = (publish.key.clone(), publish.sender.clone());

@@ -1,13 +1,14 @@
 //! One user: his sessions, his conversations, and who watches him.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::conversation::{Key, Kind, Name};
 use crate::mesh::{Publish, SessionKey};
 use crate::rate::Bucket;
-use crate::slot::ShardId;
+use crate::slot::{ShardId, Slots};
 
 /// A user is known here while he has sessions, conversations or watchers.
 pub(super) struct User {
@@ -45,6 +46,11 @@ impl User {
         self.sessions.is_empty() && self.watchers.is_empty() && !listed && !self.online && self.bucket.is_full(now_ms)
     }
 
+    /// His list, made if need be.
+    pub(super) fn list(&mut self, slots: Slots) -> &mut List {
+        self.list.get_or_insert_with(|| List::new(slots))
+    }
+
     pub(super) fn entry(&self, key: &Key) -> Option<&Entry> {
         self.list.as_ref()?.entry(key)
     }
@@ -55,9 +61,10 @@ impl User {
 }
 
 /// A user's conversations (direct and group), in the order in which he came to them. Hints: the truth about a group is its own log.
-#[derive(Default)]
 pub(super) struct List {
-    entries: HashMap<Key, Entry, ahash::RandomState>,
+    /// Places have secret hashes, so that nobody can fill another's list with keys that collide.
+    slots: Slots,
+    entries: HashTable<Entry>,
     order: BTreeMap<u32, Key>,
     last_number: u32,
 }
@@ -75,8 +82,6 @@ pub(super) struct Entry {
     /// His devices have received up to here, as far as they said so.
     pub(super) devices: Vec<(Box<str>, u64)>,
     pub(super) hint: HintState,
-    /// Groups: epoch and seq of the record that made him a member, as far as it has been told.
-    pub(super) joined: (u64, u64),
 }
 
 /// Whether the other side's list knows of a direct conversation, so that messages may be written to it.
@@ -86,35 +91,39 @@ pub(super) enum HintState {
     /// Nobody asked yet.
     Unknown,
     /// On its way; these wait, in order.
-    Asked(Vec<Box<Publish>>),
+    Asked(Vec<Publish>),
 }
 
 impl List {
+    fn new(slots: Slots) -> Box<List> {
+        Box::new(List { slots, entries: HashTable::new(), order: BTreeMap::new(), last_number: 0 })
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// All of them, in no order that means anything.
+    /// All of them, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+        self.order.values().filter_map(|key| self.entry(key))
     }
 
     /// Those after a number, in order, each with its number.
     pub(super) fn after(&self, number: u32) -> impl Iterator<Item = (u32, &Entry)> {
-        self.order.range(number.saturating_add(1)..).map(|(&number, key)| (number, &self.entries[key]))
+        self.order.range(number.saturating_add(1)..).filter_map(|(&number, key)| Some((number, self.entry(key)?)))
     }
 
     pub(super) fn entry(&self, key: &Key) -> Option<&Entry> {
-        self.entries.get(key)
+        self.entries.find(self.slots.hash(key.bytes()), |entry| entry.key == *key)
     }
 
     pub(super) fn entry_mut(&mut self, key: &Key) -> Option<&mut Entry> {
-        self.entries.get_mut(key)
+        self.entries.find_mut(self.slots.hash(key.bytes()), |entry| entry.key == *key)
     }
 
     /// The entry, made if need be. `None`: the list is full of groups.
     pub(super) fn insert(&mut self, key: &Key, entries_max: usize) -> Option<&mut Entry> {
-        if !self.entries.contains_key(key) {
+        if self.entry(key).is_none() {
             if self.entries.len() >= entries_max && !(key.kind() == Kind::Direct && self.drop_oldest_direct()) {
                 return None;
             }
@@ -122,36 +131,29 @@ impl List {
             self.order.insert(self.last_number, key.clone());
             let hint = if key.kind() == Kind::Direct { HintState::Unknown } else { HintState::Ready };
             let (key, number) = (key.clone(), self.last_number);
-            let entry =
-                Entry { key: key.clone(), number, epoch: 0, committed: 0, read: 0, devices: Vec::new(), hint, joined: (0, 0) };
-            self.entries.insert(key, entry);
+            let entry = Entry { key, number, epoch: 0, committed: 0, read: 0, devices: Vec::new(), hint };
+            let slots = self.slots;
+            let hash = |entry: &Entry| slots.hash(entry.key.bytes());
+            self.entries.insert_unique(hash(&entry), entry, hash);
         }
-        self.entries.get_mut(key)
+        self.entry_mut(key)
     }
 
     pub(super) fn remove(&mut self, key: &Key) {
-        if let Some(entry) = self.entries.remove(key) {
+        if let Ok(place) = self.entries.find_entry(self.slots.hash(key.bytes()), |entry| entry.key == *key) {
+            let (entry, _) = place.remove();
             self.order.remove(&entry.number);
         }
     }
 
     fn drop_oldest_direct(&mut self) -> bool {
         let idle = |e: &Entry| e.key.kind() == Kind::Direct && !matches!(e.hint, HintState::Asked(_));
-        let oldest = self.order.values().find(|key| idle(&self.entries[*key])).cloned();
+        let oldest = self.iter().find(|entry| idle(entry)).map(|entry| entry.key.clone());
         oldest.map(|key| self.remove(&key)).is_some()
     }
 }
 
 impl Entry {
-    /// The user has become a member by this record. What is known of an earlier group of the same id is void.
-    pub(super) fn joined(&mut self, place: (u64, u64)) {
-        if self.epoch != place.0 {
-            (self.epoch, self.read) = (place.0, 0);
-            self.devices.clear();
-        }
-        self.joined = self.joined.max(place);
-    }
-
     /// Where a device stands: what it said, or else (a new one) what the user has read.
     pub(super) fn cursor_of(&self, device: &str) -> u64 {
         self.devices.iter().find(|(name, _)| &**name == device).map_or(self.read, |&(_, seq)| seq)

@@ -776,4 +776,4 @@ impl Users {
     }
 }
 
-use super::fan_out::Mirror;
+use super::mirror::Mirror;

@@ -54,9 +54,10 @@ impl Background {
 
 async fn work(inbox: LocalReceiver<Job>, shard: Rc<RefCell<Shard>>, left: Rc<Cell<usize>>) {
     while let Some(Job::Sweep) = inbox.recv().await {
-        let mut next = 0;
-        while let Some(from) = shard.borrow_mut().sweep(next, SLICE) {
-            next = from;
+        let mut next = Some(0);
+        while let Some(from) = next {
+            // The shard is borrowed for one slice and given back before the loop has its turn.
+            next = shard.borrow_mut().sweep(from, SLICE);
             glommio::executor().yield_task_queue_now().await;
         }
         left.set(left.get() - 1);
@@ -67,9 +68,7 @@ impl Shard {
     /// Looks at some conversations; says where to go on.
     fn sweep(&mut self, from: usize, count: usize) -> Option<usize> {
         let next = self.conversations.sweep(from, count, self.now, &mut self.fx);
-        for command in std::mem::take(&mut self.fx.commands) {
-            self.store.execute(command, &mut Vec::new());
-        }
+        self.run_store();
         next
     }
 }

@@ -30,7 +30,7 @@ use crate::net::{AddressLimits, Connection, Table};
 use crate::ring::{Completion, Ring, RingHandle, RingSize, Slot};
 use crate::session::Users;
 use crate::slot::{ShardId, Slots};
-use crate::store::Memory;
+use crate::store::{Memory, Outcome};
 use crate::timer::Wheel;
 use stopping::Stopping;
 
@@ -98,6 +98,7 @@ pub struct Shard {
     stopping: Stopping,
     /// Kept between turns for their memory.
     completions: Vec<Completion>,
+    outcomes: Vec<Outcome>,
     due: Vec<Look>,
 }
 
@@ -159,6 +160,7 @@ impl Shard {
             random: seed | 1,
             stopping: Stopping::new(stop),
             completions: Vec::new(),
+            outcomes: Vec::new(),
             due: Vec::new(),
             lanes,
             limits,
@@ -174,7 +176,9 @@ impl Shard {
     fn add_connection(&mut self, slot: Slot, deadline_ms: u64) -> &mut Connection {
         self.next_stamp = self.next_stamp.wrapping_add(1);
         let stamp = self.next_stamp;
-        self.timers.arm(deadline_ms, Look { slot, stamp });
+        // Once logged in it is looked at for heartbeats, which may be due before the login would have been.
+        let look_ms = deadline_ms.min(self.now.mono_ms + u64::from(self.limits.heartbeat_ms));
+        self.timers.arm(look_ms, Look { slot, stamp });
         self.metrics[self.id as usize].connections.set(self.connections.len() as u64 + 1);
         self.connections.insert(slot, Connection::new(stamp, self.now, deadline_ms))
     }

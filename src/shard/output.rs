@@ -4,7 +4,7 @@ use std::io;
 
 use super::Shard;
 use crate::control::metrics::DropReason;
-use crate::effects::{Send, Weight};
+use crate::effects::Send;
 use crate::net::{Connection, Phase, Pushed};
 use crate::ring::{Segments, Slot};
 use crate::wire::schema as s;
@@ -15,9 +15,12 @@ impl Shard {
     pub(super) fn act(&mut self) {
         self.fx.open.seal();
         let mut sends = std::mem::take(&mut self.fx.sends);
-        self.metrics().deliveries.add(sends.iter().filter(|send| send.weight == Weight::Data).count() as u64);
         sends.drain(..).for_each(|send| self.queue(send));
         self.fx.sends = sends;
+        let deliveries = std::mem::take(&mut self.fx.deliveries);
+        self.metrics().deliveries.add(deliveries);
+        let messages_in = std::mem::take(&mut self.fx.messages_in);
+        self.metrics().messages_in.add(messages_in);
         for code in std::mem::take(&mut self.fx.errors) {
             self.metrics().answered_error(code);
         }

@@ -12,6 +12,8 @@ use crate::slot::ShardId;
 
 /// Requests that are taken from one lane before the next has its turn.
 const REQUESTS_PER_LANE: usize = 256;
+/// Turns between two looks at gauges, unless the shard sleeps.
+const TURNS_PER_GAUGES: u64 = 64;
 /// Rounds in which a shard answers itself within one turn.
 const ROUNDS_MAX: usize = 16;
 /// Longest sleep: metrics stay fresh, and a missed wake-up would be a bug that shows.
@@ -43,6 +45,7 @@ impl Shard {
         if self.has_work() {
             return self.ring.enter(None);
         }
+        self.measure_gauges();
         let metrics = &self.metrics[self.id as usize];
         let sleep = self.lanes.bell().sleep();
         sleep.announce();
@@ -130,15 +133,11 @@ impl Shard {
     }
 
     /// The memory store completes at once; what its outcomes lead to goes to it again.
-    fn run_store(&mut self) {
-        let mut outcomes = Vec::new();
-        while !self.fx.commands.is_empty() {
-            for command in std::mem::take(&mut self.fx.commands) {
-                self.store.execute(command, &mut outcomes);
-            }
-            for outcome in outcomes.drain(..) {
-                self.conversations.outcome(outcome, self.now, &mut self.fx);
-            }
+    pub(super) fn run_store(&mut self) {
+        let Shard { fx, store, conversations, outcomes, now, .. } = self;
+        while !fx.commands.is_empty() {
+            fx.commands.drain(..).for_each(|command| store.execute(command, outcomes));
+            outcomes.drain(..).for_each(|outcome| conversations.outcome(outcome, *now, fx));
         }
     }
 
@@ -185,6 +184,14 @@ impl Shard {
         metrics.sends.add(sends as u64);
         metrics.sends_per_turn.observe(sends as u64);
         metrics.doorbells_rung.add(rung as u64);
+        if metrics.turns.get().is_multiple_of(TURNS_PER_GAUGES) {
+            self.measure_gauges();
+        }
+    }
+
+    /// What stands in lanes and maps. Looking into lanes costs a cache line of another core, so not every turn does it.
+    fn measure_gauges(&self) {
+        let metrics = self.metrics();
         let (sessions, users, mirrors) = self.users.counts();
         metrics.sessions.set(sessions as u64);
         metrics.users.set(users as u64);

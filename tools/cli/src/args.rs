@@ -124,6 +124,7 @@ pub enum Command {
         /// The group, with or without `group:`
         group: String,
         /// Whom
+        #[arg(id = "MEMBER", value_name = "USER")]
         user: String,
         /// As what
         #[arg(long, default_value = "member")]
@@ -136,6 +137,7 @@ pub enum Command {
         /// The group, with or without `group:`
         group: String,
         /// Whom
+        #[arg(id = "MEMBER", value_name = "USER")]
         user: String,
         #[command(flatten)]
         output: Output,
@@ -145,6 +147,7 @@ pub enum Command {
         /// The group, with or without `group:`
         group: String,
         /// Whose
+        #[arg(id = "MEMBER", value_name = "USER")]
         user: String,
         /// Which
         role: GivenRole,
@@ -271,6 +274,21 @@ mod tests {
             let cli = Cli::try_parse_from(line.split(' ')).expect("sound");
             assert_eq!(cli.user.as_deref(), Some("bob"));
             assert!(matches!(cli.command, Some(Command::Send { .. })));
+        }
+    }
+
+    /// A positional of the same name as an option of the whole program would take its place.
+    #[test]
+    fn whom_a_command_is_about_is_not_who_gives_it() {
+        for line in ["cli --user alice add team bob", "cli --user alice remove team bob", "cli --user alice role team bob admin"]
+        {
+            let cli = Cli::try_parse_from(line.split(' ')).expect("sound");
+            assert_eq!(cli.user.as_deref(), Some("alice"), "{line}");
+        }
+        let names = |command: &clap::Command| command.get_arguments().map(|a| a.get_id().to_string()).collect::<Vec<_>>();
+        let whole = names(&Cli::command());
+        for command in Cli::command().get_subcommands() {
+            assert!(names(command).iter().all(|name| !whole.contains(name)), "{}", command.get_name());
         }
     }
 

@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::time::Duration;
 
-use campanile_client::{Client, Conversation, Ended, Event, Events, GroupCreate, Publish, ReceiptKind, RequestError, Role};
+use campanile_client::{
+    Client, Conversation, Ended, ErrorCode, Event, Events, GroupCreate, Publish, ReceiptKind, RequestError, Role,
+};
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 
@@ -131,7 +133,8 @@ impl Chat {
     fn take_event(&mut self, event: &Event) {
         match event {
             Event::Connected { .. } => self.connected = true,
-            Event::Disconnected { .. } => self.connected = false,
+            // Attempts that fail one after another are told once.
+            Event::Disconnected { .. } if !std::mem::take(&mut self.connected) => return,
             Event::Message { message, resume } | Event::Record { message, resume } => {
                 self.receipts.note(&message.conversation, *resume);
             }
@@ -238,6 +241,9 @@ impl Chat {
                 let done = format!("* group:{group} is now called \"{title}\"");
                 self.ask(async move { one(client.group_title(&group, &title).await.map(|_| done)) });
             }
+            Line::Disband { id } => {
+                self.ask(async move { left(Conversation::Group(id.clone()), client.group_disband(&id).await.map(|_| ())) });
+            }
             Line::Join { id } => self.join(id),
             Line::Leave { id } => {
                 let group = id.map_or_else(|| self.group(), Ok)?;
@@ -320,7 +326,15 @@ impl Chat {
 
     fn history(&mut self, limit: u64) -> Result<(), String> {
         let (client, of, zone) = (self.client.clone(), self.somewhere()?, self.zone.clone());
-        self.ask(async move { many(oneshot::history(&client, of, limit, None).await, "nothing yet", |entry| entry.text(&zone)) });
+        self.ask(async move {
+            // Who may write somewhere without having been let in finds nothing there before he has.
+            let anyone_may = !matches!(of, Conversation::Group(_));
+            let entries = match oneshot::history(&client, of, limit, None).await {
+                Err(why) if anyone_may && why.code() == Some(ErrorCode::unknown_conversation) => Ok(Vec::new()),
+                entries => entries,
+            };
+            many(entries, "nothing yet", |entry| entry.text(&zone))
+        });
         Ok(())
     }
 

@@ -62,7 +62,9 @@ fn refusal(code: ErrorCode, message: &str) -> String {
         ErrorCode::shutting_down => "the server is stopping",
         _ => "the server failed",
     };
-    if message.is_empty() { meaning.to_owned() } else { format!("{meaning} ({message})") }
+    // The server's words are shown where they say more than the code does.
+    let says_more = code == ErrorCode::bad_request || code == ErrorCode::invalid_id || code.variant_name().is_none();
+    if says_more && !message.is_empty() { format!("{meaning} ({message})") } else { meaning.to_owned() }
 }
 
 fn error_cure(code: ErrorCode) -> &'static str {

@@ -30,7 +30,12 @@ pub fn event(event: &Event) -> Option<Value> {
             value
         }
         Event::EphemeralDropped { count } => json!({ "verb": "EphemeralDropped", "count": count }),
-        Event::Connected { .. } | Event::Disconnected { .. } | Event::Ended(_) | Event::Trouble { .. } | Event::Acked { .. } => {
+        Event::Connected { .. }
+        | Event::Disconnected { .. }
+        | Event::Ended(_)
+        | Event::Trouble { .. }
+        | Event::Acked { .. }
+        | Event::Receiving { .. } => {
             return None;
         }
     })

@@ -27,6 +27,8 @@ pub enum Line {
     Role { user: String, role: Role },
     /// Give the current group another title.
     Title { title: String },
+    /// End a group; its id must be written.
+    Disband { id: String },
     /// Who is in the current conversation.
     Members,
     /// All conversations of the user.
@@ -50,9 +52,11 @@ const HISTORY_MESSAGES: u64 = 20;
 
 /// The commands, for people.
 pub const HELP: &str = "\
+Commands:
   /to direct:bob | group:team | topic:news | broadcast   where your lines go
   /create team [--open] [--whole-history]   make a group     /join team   /leave [team]
   /add bob   /remove bob   /role bob member|admin|owner   /title TEXT   (of the current group)
+  /disband team   end a group for everyone
   /members   who is here                    /who bob   is bob there
   /conversations   with what is unread      /history [n]   the newest messages here
   /subscribe news [tags..]   /unsubscribe [news]   topics
@@ -82,6 +86,7 @@ pub fn parse(line: &str) -> Result<Line, String> {
         ("leave", []) => Ok(Line::Leave { id: None }),
         ("role", [user, role]) => Ok(Line::Role { user: (*user).to_owned(), role: read_role(role)? }),
         ("title", [_, ..]) => Ok(Line::Title { title: rest.trim().to_owned() }),
+        ("disband", [id]) => Ok(Line::Disband { id: bare("group", id).to_owned() }),
         ("members", []) => Ok(Line::Members),
         ("conversations", []) => Ok(Line::Conversations),
         ("history", []) => Ok(Line::History { limit: HISTORY_MESSAGES }),
@@ -145,6 +150,7 @@ fn usage(verb: &str) -> String {
         "leave" => "/leave or /leave team",
         "role" => "/role bob admin",
         "title" => "/title TEXT",
+        "disband" => "/disband team, which ends the group for everyone",
         "history" => "/history or /history 50",
         "who" => "/who bob",
         "subscribe" => "/subscribe news, then tags if you want only those",
@@ -186,6 +192,7 @@ mod tests {
         is("/leave team", Line::Leave { id: Some("team".into()) });
         is("/role bob admin", Line::Role { user: "bob".into(), role: Role::admin });
         is("/title The  Team ", Line::Title { title: "The  Team".into() });
+        is("/disband group:team", Line::Disband { id: "team".into() });
         is("/members", Line::Members);
         is("/conversations", Line::Conversations);
         is("/history", Line::History { limit: HISTORY_MESSAGES });
@@ -209,6 +216,7 @@ mod tests {
             ("/create --closed", "/create team"),
             ("/role bob king", "the roles are"),
             ("/role bob", "/role bob admin"),
+            ("/disband", "/disband team"),
             ("/history x", "/history 50"),
             ("/who", "/who bob"),
             ("/members now", "stands alone"),

@@ -25,7 +25,7 @@ pub async fn run(client: &Client, mut events: Events, listen: Listen) -> Result<
         client.subscribe(topic.clone(), None, listen.tags.clone()).await?;
     }
     eprintln!("* listening as {}; Ctrl-C ends it", show::clean(&client.welcome().user));
-    let mut printer = Printer { listen, zone: TimeZone::system(), left: 0, receipts: Receipts::default() };
+    let mut printer = Printer { listen, zone: TimeZone::system(), left: 0, receipts: Receipts::default(), connected: true };
     printer.left = printer.listen.how.count.unwrap_or(u64::MAX);
     while printer.left > 0 {
         tokio::select! {
@@ -43,6 +43,7 @@ struct Printer {
     /// Messages that are still to come.
     left: u64,
     receipts: Receipts,
+    connected: bool,
 }
 
 impl Printer {
@@ -55,7 +56,10 @@ impl Printer {
     }
 
     fn print(&mut self, event: &Event) -> Result<(), Failure> {
-        if let Some(line) = show::connection(event) {
+        // Attempts that fail one after another are told once.
+        let told = matches!(event, Event::Disconnected { .. }) && !std::mem::take(&mut self.connected);
+        self.connected |= matches!(event, Event::Connected { .. });
+        if let Some(line) = show::connection(event).filter(|_| !told) {
             eprintln!("{line}");
         }
         if !self.wanted(event) {

@@ -1,7 +1,8 @@
 //! How things are shown to people.
 
 use campanile_client::{
-    ConversationInfo, Disconnect, Event, Member, Message, ReceiptKind, RecordKind, UserPresence, close_code_name, error_code_name,
+    Conversation, ConversationInfo, Disconnect, ErrorCode, Event, Member, Message, ReceiptKind, RecordKind, Skip, SkipReason,
+    UserPresence, close_code_name, error_code_name,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -12,13 +13,13 @@ use crate::json::{role, skip_reason};
 pub fn event(event: &Event, zone: &TimeZone) -> Option<String> {
     Some(match event {
         Event::Message { message: m, .. } | Event::Record { message: m, .. } => message(m, zone),
-        Event::Gap(gap) if gap.first > gap.committed => {
-            format!("* {}: the log has begun anew; what was there before is not kept", gap.conversation)
-        }
+        Event::Gap(gap) if gap.first > gap.committed => begun_anew(&gap.conversation),
         Event::Gap(gap) => {
             format!("* {}: something may be missing here; what is kept begins at {}", gap.conversation, gap.first)
         }
-        Event::Skip(s) => format!("* {}: {} - {} do not come ({})", s.conversation, s.from, s.to, skip_reason(s.why)),
+        // It was asked for.
+        Event::Skip(s) if s.why == SkipReason::filtered => return None,
+        Event::Skip(s) => format!("* {}: {} ({})", s.conversation, missing(s), skip_reason(s.why)),
         Event::Hole { conversation, expected, got } => format!(
             "* {conversation}: expected message {} and got {}: the server lost something without saying so, please report it",
             expected.seq, got.seq
@@ -30,20 +31,47 @@ pub fn event(event: &Event, zone: &TimeZone) -> Option<String> {
         Event::Presence(user) => format!("* {}", presence(user, zone)),
         Event::Ephemeral(e) => format!("* {}: {}: {}", e.conversation, clean(&e.sender), clean(&e.name)),
         Event::EphemeralDropped { count } => format!("* {count} short-lived events were dropped on the way"),
-        Event::Connected { .. } | Event::Disconnected { .. } | Event::Ended(_) | Event::Trouble { .. } | Event::Acked { .. } => {
+        Event::Connected { .. }
+        | Event::Disconnected { .. }
+        | Event::Ended(_)
+        | Event::Trouble { .. }
+        | Event::Acked { .. }
+        | Event::Receiving { .. } => {
             return None;
         }
     })
+}
+
+fn begun_anew(conversation: &Conversation) -> String {
+    format!("* {conversation}: the log has begun anew; what was there before is not kept")
+}
+
+/// `message 4 does not come`, `messages 4 to 9 do not come`.
+fn missing(skip: &Skip) -> String {
+    if skip.from == skip.to {
+        return format!("message {} does not come", skip.from);
+    }
+    format!("messages {} to {} do not come", skip.from, skip.to)
 }
 
 /// What an event says about the connection; None if nothing.
 pub fn connection(event: &Event) -> Option<String> {
     Some(match event {
         Event::Connected { resumed: true, .. } => "* connected again".to_owned(),
-        Event::Disconnected { reason, retry_in } => {
-            format!("* not connected: {}; trying again in {:.1} s", disconnect(reason), retry_in.as_secs_f64())
+        Event::Disconnected { reason, .. } => format!("* not connected: {}; trying again", disconnect(reason)),
+        Event::Trouble {
+            conversation: Some(direct @ Conversation::Direct(_)), code: ErrorCode::unknown_conversation, ..
+        } => begun_anew(direct),
+        Event::Trouble { conversation: Some(conversation), code, .. } => {
+            let why = match *code {
+                ErrorCode::unknown_conversation => {
+                    "there is no such conversation any more, or you are no longer in it".to_owned()
+                }
+                code => error_code_name(code),
+            };
+            format!("* {conversation} does not come any more: {why}")
         }
-        Event::Trouble { code, message } => {
+        Event::Trouble { conversation: None, code, message } => {
             format!("* the server refused to restore something: {} ({})", clean(message), error_code_name(*code))
         }
         _ => return None,

@@ -33,7 +33,7 @@ fn err(output: &Output) -> String {
 }
 
 async fn say_error(session: &mut Session, reference: u64, code: s::ErrorCode) {
-    let args = s::ErrorArgs { code, message: None, retry_after_ms: 0 };
+    let args = s::ErrorArgs { code, ..Default::default() };
     let bytes = Encoder::default().frame(reference, |b| s::Error::create(b, &args)).to_vec();
     session.send(&bytes).await;
 }

@@ -19,7 +19,7 @@ pub(crate) fn frame(bytes: &[u8]) -> Result<Option<Incoming>, Malformed> {
         Body::Welcome => Incoming::Welcome(welcome(some(frame.body_as_welcome())?)),
         Body::GoAway => go_away(some(frame.body_as_go_away())?),
         Body::Ping => Incoming::Ping,
-        Body::Error => error(frame.ref_(), some(frame.body_as_error())?),
+        Body::Error => error(frame.ref_(), some(frame.body_as_error())?)?,
         Body::Message => Incoming::Message(message(some(frame.body_as_message())?)?),
         Body::Gap => Incoming::Gap(gap(some(frame.body_as_gap())?)?),
         Body::Skip => Incoming::Skip(skip(some(frame.body_as_skip())?)?),
@@ -71,6 +71,8 @@ fn welcome(w: s::Welcome<'_>) -> Welcome {
         subscriptions_max: w.subscriptions_max(),
         features: w.features(),
         server: owned(w.server()),
+        resume_max: w.resume_max(),
+        dedupe_ms: w.dedupe_ms(),
     }
 }
 
@@ -78,8 +80,10 @@ fn go_away(w: s::GoAway<'_>) -> Incoming {
     Incoming::GoAway { code: w.code(), message: owned(w.message()), reconnect_after_ms: w.reconnect_after_ms() }
 }
 
-fn error(reference: u64, w: s::Error<'_>) -> Incoming {
-    Incoming::Error { reference, code: w.code(), message: owned(w.message()), retry_after_ms: w.retry_after_ms() }
+fn error(reference: u64, w: s::Error<'_>) -> Result<Incoming, Malformed> {
+    let about = w.conversation().map(|about| conversation(Some(about))).transpose()?;
+    let (code, message, retry_after_ms) = (w.code(), owned(w.message()), w.retry_after_ms());
+    Ok(Incoming::Error { reference, code, message, retry_after_ms, about })
 }
 
 fn message(w: s::Message<'_>) -> Result<Message, Malformed> {
@@ -129,7 +133,7 @@ fn ack(w: s::Ack<'_>) -> Ack {
 
 fn subscribed(w: s::Subscribed<'_>) -> Result<Subscribed, Malformed> {
     let conversation = conversation(w.conversation())?;
-    Ok(Subscribed { conversation, epoch: w.epoch(), first: w.first(), committed: w.committed() })
+    Ok(Subscribed { conversation, epoch: w.epoch(), first: w.first(), committed: w.committed(), next: w.next() })
 }
 
 fn page(w: s::Page<'_>) -> Result<Page, Malformed> {

@@ -50,6 +50,14 @@ pub enum Event {
         /// The cursor now, as in `Message`.
         resume: Cursor,
     },
+    /// A conversation is received from here on, which it had not been before: a group that this user has become a member of, broadcast, or
+    /// a topic that was resumed without a cursor. `resume` is its cursor until the first message comes, as in `Message`.
+    Receiving {
+        /// Which.
+        conversation: Conversation,
+        /// The cursor before its first message.
+        resume: Cursor,
+    },
     /// The log is not the one, or no longer has what, this client had last seen.
     Gap(Gap),
     /// These numbers will not come, and why.
@@ -74,8 +82,10 @@ pub enum Event {
         /// How many.
         count: u64,
     },
-    /// The server refused something that the library did on its own, such as subscribing again after a reconnect.
+    /// The server refused something that the library did on its own, such as resuming a conversation after a reconnect.
     Trouble {
+        /// The conversation that is not received any more, if it is about one. Its cursor is of no use for a later run.
+        conversation: Option<Conversation>,
         /// The server's code.
         code: ErrorCode,
         /// The server's words.

@@ -15,7 +15,8 @@ pub struct Options {
     /// Names this device of the user, 1 - 64 bytes. A second session of a device replaces the first.
     pub device: String,
     /// Where the application stands, from an earlier run: the `resume` of the last message of each conversation that it took.
-    /// Topics named here are subscribed to.
+    /// Topics named here are subscribed to. A server takes [`Welcome::resume_max`](crate::Welcome::resume_max) entries (1000 unless told
+    /// otherwise); of more, topics come first, then broadcast.
     pub resume: Vec<ResumePoint>,
     /// Waits between attempts to connect. Default: 200 ms doubling to 30 s, full jitter.
     pub backoff: Backoff,
@@ -25,7 +26,7 @@ pub struct Options {
     pub keep_trying: bool,
     /// A publish that was under way when the connection broke is sent again this long; after that the server may have forgotten its
     /// `client_id`, and it fails with [`ConnectionLost`](crate::RequestError::ConnectionLost) instead. Default: 100 s,
-    /// which is less than the 120 s that a server remembers unless told otherwise.
+    /// which is less than the 120 s that a server remembers unless told otherwise; a server that remembers less bounds it.
     pub resend_within: Duration,
     /// How often a publish that was told "busy" or "rate limited" is sent again. Default: 10.
     pub publish_retries: u32,

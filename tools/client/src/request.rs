@@ -1,11 +1,12 @@
 //! Requests and their answers.
 
 use campanile::id::{IdError, check_id};
-use campanile::wire::schema::{ReceiptKind, Role};
+use campanile::wire::schema::{ReceiptKind, RecordKind, Role};
 
 use crate::Conversation;
 use crate::values::{
-    Ack, ConversationsPage, Cursor, GroupCreate, GroupCreated, MembersPage, Page, PresenceAnswer, Publish, Subscribed, Sync,
+    Ack, ConversationsPage, Cursor, GroupCreate, GroupCreated, MembersPage, Message, Page, PresenceAnswer, Publish, Subscribed,
+    Sync,
 };
 
 /// Everything a client can ask for, as in the schema.
@@ -111,6 +112,27 @@ impl Request {
             | Request::GroupSetRole { id, .. }
             | Request::GroupDisband { id } => Some(Conversation::Group(id.clone())),
             _ => None,
+        }
+    }
+
+    /// Whether `record` is the change of a group that this request makes.
+    pub(crate) fn may_write(&self, record: &Message) -> bool {
+        let Conversation::Group(group) = &record.conversation else { return false };
+        let subject = record.subject.as_ref();
+        match (self, record.kind) {
+            (Request::GroupTitle { id, title }, RecordKind::title) => id == group && title.as_bytes() == record.body,
+            (Request::GroupAdd { id, user, role }, RecordKind::added) => {
+                id == group && subject == Some(user) && *role == record.role
+            }
+            (Request::GroupRemove { id, user }, RecordKind::removed) => id == group && subject == Some(user),
+            (Request::GroupJoin { id }, RecordKind::joined)
+            | (Request::GroupLeave { id }, RecordKind::left)
+            | (Request::GroupDisband { id }, RecordKind::disbanded) => id == group,
+            (Request::GroupSetRole { id, user, role }, RecordKind::role) => {
+                id == group && subject == Some(user) && *role == record.role
+            }
+            (Request::GroupCreate(create), RecordKind::created) => create.id.as_ref().is_none_or(|id| id == group),
+            _ => false,
         }
     }
 }

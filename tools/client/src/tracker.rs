@@ -100,6 +100,20 @@ impl Tracker {
         self.restart(Cursor { epoch, seq: first.saturating_sub(1) });
     }
 
+    /// The stream begins behind `cursor`, which counts unless a place is known already. Says whether it was taken.
+    pub fn begins_at(&mut self, cursor: Cursor) -> bool {
+        let fresh = self.cursor.is_none();
+        if fresh {
+            self.restart(cursor);
+        }
+        fresh
+    }
+
+    /// The stream begins again behind the cursor: on a new connection, or because it was asked to.
+    pub fn rewind(&mut self) {
+        self.stream_seq = self.cursor.map_or(0, |cursor| cursor.seq);
+    }
+
     /// This session wrote `at`.
     pub fn ack(&mut self, at: Cursor) {
         if self.cursor.is_some_and(|c| c.epoch == at.epoch && at.seq <= c.seq) {

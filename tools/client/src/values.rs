@@ -29,6 +29,8 @@ pub struct Welcome {
     pub subscriptions_max: u32,
     pub features: u64,
     pub server: String,
+    pub resume_max: u32,
+    pub dedupe_ms: u32,
 }
 
 /// A message to be published. [`Publish::text`] fills in what most need.
@@ -129,7 +131,7 @@ pub struct Skip {
     pub why: SkipReason,
 }
 
-/// Where a conversation stood when it was subscribed to.
+/// Where a conversation stood when it began to be received, and where it goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Subscribed {
@@ -137,6 +139,14 @@ pub struct Subscribed {
     pub epoch: u64,
     pub first: u64,
     pub committed: u64,
+    pub next: u64,
+}
+
+impl Subscribed {
+    /// The cursor before the first message that comes.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { epoch: self.epoch, seq: self.next.saturating_sub(1) }
+    }
 }
 
 /// Which page of history is wanted.

@@ -9,7 +9,7 @@ use crate::values::Cursor;
 
 /// Conversations whose cursor is kept. Beyond, those that were quiet for longest are forgotten; the server keeps a cursor for them.
 pub(crate) const CONVERSATIONS_MAX: usize = 16_384;
-/// Entries of a resume list: as many as a frame's verifier lets through.
+/// Entries of a resume list: as many as a frame's verifier lets through, and as a server takes unless told otherwise.
 pub(crate) const RESUME_ENTRIES_MAX: usize = 1_000;
 
 /// The cursor of one conversation and when it last moved.
@@ -52,6 +52,11 @@ impl Conversations {
         self.places.get_mut(conversation).map(|place| &mut place.tracker)
     }
 
+    /// Whether the place is known up to which a conversation was received.
+    pub fn has_cursor(&self, conversation: &Conversation) -> bool {
+        self.places.get(conversation).is_some_and(|place| place.tracker.cursor().is_some())
+    }
+
     /// From now on `conversation` is received from `cursor` on.
     pub fn start(&mut self, conversation: &Conversation, cursor: Option<Cursor>, tags: &[String]) {
         if matches!(conversation, Conversation::Topic(_)) {
@@ -68,10 +73,16 @@ impl Conversations {
         self.places.remove(conversation);
     }
 
-    /// The resume list: all topics, then what moved most recently, as much as fits into `bytes_max`.
-    pub fn resume(&self, bytes_max: usize) -> Vec<ResumePoint> {
+    /// A new connection: every stream begins again behind its cursor.
+    pub fn rewind(&mut self) {
+        self.places.values_mut().for_each(|place| place.tracker.rewind());
+    }
+
+    /// The resume list: all topics, broadcast, then what moved most recently, as much as fits. The server has no cursor of its own for
+    /// the first two.
+    pub fn resume(&self, bytes_max: usize, entries_max: usize) -> Vec<ResumePoint> {
         let mut order: Vec<_> = self.places.iter().filter(|(c, _)| !matches!(c, Conversation::Topic(_))).collect();
-        order.sort_by_key(|(_, place)| std::cmp::Reverse(place.touched));
+        order.sort_by_key(|(c, place)| (**c != Conversation::Broadcast, std::cmp::Reverse(place.touched)));
         let others = order.into_iter().filter(|(_, place)| place.tracker.cursor().is_some()).map(|(c, _)| c);
         let mut bytes = 0;
         self.topics
@@ -82,7 +93,7 @@ impl Conversations {
                 bytes += resume_bytes(point);
                 bytes <= bytes_max
             })
-            .take(RESUME_ENTRIES_MAX)
+            .take(entries_max.min(RESUME_ENTRIES_MAX))
             .collect()
     }
 
@@ -135,11 +146,17 @@ mod tests {
         conversations.tracker(&group(0)).message(at(6));
         conversations.tracker(&group(9)).ack(at(4));
         conversations.start(&Conversation::Topic("news".into()), Some(at(2)), &["eu".into()]);
-        let resume = conversations.resume(10_000);
+        conversations.tracker(&Conversation::Broadcast).begins_at(at(0));
+        for n in [0, 1, 2] {
+            conversations.tracker(&group(n));
+        }
+        conversations.tracker(&group(0));
+        let resume = conversations.resume(10_000, 10);
         let names: Vec<String> = resume.iter().map(|p| p.conversation.to_string()).collect();
-        assert_eq!(names, ["topic:news", "group:g0", "group:g2", "group:g1"], "group:g9 has no cursor yet");
+        assert_eq!(names, ["topic:news", "broadcast", "group:g0", "group:g2", "group:g1"], "group:g9 has no cursor yet");
         assert_eq!((resume[0].cursor, &resume[0].tags), (Some(at(2)), &vec!["eu".to_owned()]));
-        assert_eq!(conversations.resume(250).len(), 2);
+        assert_eq!(conversations.resume(250, 10).len(), 2);
+        assert_eq!(conversations.resume(10_000, 3).len(), 3);
     }
 
     #[test]
@@ -147,7 +164,7 @@ mod tests {
         let mut conversations = Conversations::default();
         conversations.start(&Conversation::Topic("a".into()), None, &[]);
         conversations.start(&Conversation::Topic("b".into()), None, &[]);
-        let sent = conversations.resume(100).into_iter().map(|p| p.conversation).collect();
+        let sent = conversations.resume(100, 10).into_iter().map(|p| p.conversation).collect();
         let missing = conversations.topics_missing(&sent);
         assert_eq!(missing.iter().map(|p| p.conversation.to_string()).collect::<Vec<_>>(), ["topic:b"]);
     }

@@ -21,7 +21,7 @@ use crate::event::Event;
 use crate::options::Options;
 use crate::request::{Answer, Request};
 use crate::values::{Cursor, EphemeralEvent, Gap, Message, ReceiptEvent, Skip, UserPresence, Welcome};
-use conversations::Conversations;
+use conversations::{Conversations, RESUME_ENTRIES_MAX};
 use requests::{Owner, Requests};
 
 /// Requests without an answer, waiting or under way, that the machine holds.
@@ -60,17 +60,33 @@ pub(crate) struct Connect {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Incoming {
     Welcome(Welcome),
-    GoAway { code: CloseCode, message: String, reconnect_after_ms: u32 },
+    GoAway {
+        code: CloseCode,
+        message: String,
+        reconnect_after_ms: u32,
+    },
     Ping,
-    Error { reference: u64, code: ErrorCode, message: String, retry_after_ms: u32 },
-    Answer { reference: u64, answer: Answer },
+    /// `about`: the entry of the resume list that cannot be resumed.
+    Error {
+        reference: u64,
+        code: ErrorCode,
+        message: String,
+        retry_after_ms: u32,
+        about: Option<Conversation>,
+    },
+    Answer {
+        reference: u64,
+        answer: Answer,
+    },
     Message(Message),
     Gap(Gap),
     Skip(Skip),
     Receipt(ReceiptEvent),
     Presence(UserPresence),
     Ephemeral(EphemeralEvent),
-    EphemeralDropped { count: u64 },
+    EphemeralDropped {
+        count: u64,
+    },
 }
 
 /// What a client sends.
@@ -112,7 +128,7 @@ pub(crate) struct Machine {
     was_up: bool,
     welcome: Welcome,
     conversations: Conversations,
-    /// Conversations of the resume list that was sent last.
+    /// Conversations of the resume list that was sent last, until the server has said where they go on.
     resumed: BTreeSet<Conversation>,
     watched: BTreeSet<String>,
     requests: Requests,
@@ -180,6 +196,23 @@ impl Machine {
         }
     }
 
+    /// Entries that a resume list may have.
+    fn resume_max(&self) -> usize {
+        match self.welcome.resume_max {
+            0 => RESUME_ENTRIES_MAX,
+            entries => entries as usize,
+        }
+    }
+
+    /// How long a publish of unknown fate may be sent again, in milliseconds: the server must still know it when it comes.
+    fn resend_within_ms(&self) -> u64 {
+        let asked_ms = millis(self.options.resend_within);
+        match u64::from(self.welcome.dedupe_ms) {
+            0 => asked_ms,
+            dedupe_ms => asked_ms.min(dedupe_ms - dedupe_ms / 10),
+        }
+    }
+
     /// The application asks for something; the number names it in [`Machine::poll_outcome`].
     pub fn handle_request(&mut self, mut request: Request) -> u64 {
         if let Request::Publish(publish) = &mut request {
@@ -211,7 +244,8 @@ impl Machine {
         self.phase = Phase::LoggingIn { deadline_ms };
         let (token, device) = (self.options.token.clone(), self.options.device.clone());
         let room = self.frame_bytes_max().saturating_sub(256 + token.len() + device.len());
-        let resume = self.conversations.resume(room);
+        let resume = self.conversations.resume(room, self.resume_max());
+        self.conversations.rewind();
         self.resumed = resume.iter().map(|point| point.conversation.clone()).collect();
         self.control.push_back(Outgoing::Connect(Connect { token, device, resume }));
         self.last_heard_ms = now_ms;
@@ -301,7 +335,7 @@ impl Machine {
         if !matches!(self.phase, Phase::Up { .. }) {
             return None;
         }
-        let known_since_ms = now_ms.saturating_sub(millis(self.options.resend_within));
+        let known_since_ms = now_ms.saturating_sub(self.resend_within_ms());
         while let Some(reference) = self.requests.too_old(known_since_ms) {
             self.outcomes.push_back((reference, Err(RequestError::ConnectionLost)));
         }
@@ -327,8 +361,9 @@ impl Machine {
         self.attempt = self.attempt.saturating_add(1);
         self.phase = Phase::Waiting { until_ms: now_ms + wait_ms };
         self.control.clear();
-        for reference in self.requests.connection_lost() {
+        for (reference, pending) in self.requests.connection_lost() {
             self.outcomes.push_back((reference, Err(RequestError::ConnectionLost)));
+            self.settle_echo(pending.echo, None);
         }
         self.tell_disconnected(reason, Duration::from_millis(wait_ms));
     }

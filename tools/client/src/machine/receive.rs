@@ -9,7 +9,7 @@ use crate::error::{Disconnect, Ended, RequestError};
 use crate::event::Event;
 use crate::request::{Answer, Request};
 use crate::tracker::{Hole, Verdict};
-use crate::values::{Cursor, Gap, Message, Skip, Welcome};
+use crate::values::{Cursor, Gap, Message, Skip, Subscribed, Welcome};
 
 /// Shortest wait before a request that was told "later" is sent again, in milliseconds.
 const RETRY_MS_MIN: u64 = 50;
@@ -33,9 +33,11 @@ impl Machine {
     fn handle_frame_up(&mut self, now_ms: u64, frame: Incoming) {
         match frame {
             Incoming::Ping => self.control.push_back(Outgoing::Pong),
-            Incoming::Error { reference, code, message, retry_after_ms } => {
+            Incoming::Error { reference: 0, code, message, about, .. } => self.handle_failure(code, message, about),
+            Incoming::Error { reference, code, message, retry_after_ms, .. } => {
                 self.handle_error(now_ms, reference, code, message, retry_after_ms);
             }
+            Incoming::Answer { reference: 0, answer: Answer::Subscribed(subscribed) } => self.handle_subscribed(&subscribed),
             Incoming::Answer { reference, answer } => self.handle_answer(reference, answer),
             Incoming::Message(message) => self.handle_message(message),
             Incoming::Gap(gap) => self.handle_gap(gap),
@@ -80,8 +82,6 @@ impl Machine {
 
     fn handle_message(&mut self, message: Message) {
         let (conversation, at) = (message.conversation.clone(), message.cursor());
-        let own = message.sender == self.welcome.user
-            && message.client_id.as_deref().is_some_and(|client_id| self.requests.publishing(client_id));
         if !self.conversations.receives(&conversation) {
             return self.tell_message(message, at);
         }
@@ -90,12 +90,59 @@ impl Machine {
         self.settle(&conversation);
         let resume = self.conversations.tracker(&conversation).cursor().unwrap_or(at);
         let out = self.puts_me_out(&message);
-        // What this session published itself is told by the ack, also when the ack was lost with a connection and comes again.
-        if verdict == Verdict::New && !own {
-            self.tell_message(message, resume);
+        if verdict == Verdict::New {
+            self.take_new(message, resume);
         }
         if out {
             self.conversations.forget(&conversation);
+        }
+    }
+
+    /// What this session wrote itself is told by the ack, also when the ack was lost with a connection and comes again.
+    fn take_new(&mut self, message: Message, resume: Cursor) {
+        let conversation = message.conversation.clone();
+        if message.sender != self.welcome.user {
+            return self.tell_message(message, resume);
+        }
+        if message.client_id.as_deref().is_some_and(|client_id| self.requests.publishing(client_id)) {
+            return self.tell(Event::Acked { conversation, resume });
+        }
+        match self.requests.changing(&message) {
+            Some(pending) => pending.echo = Some((message, resume)),
+            None => self.tell_message(message, resume),
+        }
+    }
+
+    /// A record was kept back and the fate of its request is known: told now, unless it is the one that the ack tells.
+    pub(super) fn settle_echo(&mut self, echo: Option<(Message, Cursor)>, wrote: Option<Cursor>) {
+        let Some((record, resume)) = echo else { return };
+        if wrote != Some(record.cursor()) {
+            return self.tell_message(record, resume);
+        }
+        let conversation = record.conversation;
+        if let Some(resume) = self.conversations.known(&conversation).and_then(|tracker| tracker.cursor()) {
+            self.tell(Event::Acked { conversation, resume });
+        }
+    }
+
+    /// A conversation is received without having been asked for, or is resumed.
+    fn handle_subscribed(&mut self, subscribed: &Subscribed) {
+        let conversation = subscribed.conversation.clone();
+        let resumed = self.resumed.remove(&conversation);
+        if !self.conversations.receives(&conversation) {
+            return;
+        }
+        let tracker = self.conversations.tracker(&conversation);
+        if tracker.begins_at(subscribed.cursor()) {
+            let resume = tracker.cursor().unwrap_or_default();
+            return self.tell(Event::Receiving { conversation, resume });
+        }
+        // The server did not know this cursor, because the resume list was full or the user had not been a member meanwhile: it is
+        // told now, and says what does not come.
+        let (cursor, goes_on) = (tracker.cursor(), subscribed.cursor());
+        if !resumed && cursor.is_some_and(|cursor| cursor.epoch != goes_on.epoch || cursor.seq < goes_on.seq) {
+            let tags = Vec::new();
+            self.requests.ask(Owner::Restore, Request::Subscribe { conversation, cursor, tags });
         }
     }
 
@@ -142,6 +189,7 @@ impl Machine {
         while let Some(tracker) = self.conversations.known(conversation)
             && tracker.unsettled()
             && !self.requests.writes_to(conversation)
+            && !self.requests.subscribes(conversation)
             && let Some(hole) = tracker.settle()
         {
             self.tell_hole(conversation, Some(hole));
@@ -157,14 +205,13 @@ impl Machine {
     // --------------------------------------------------------------------------------------------- the answers
 
     fn handle_answer(&mut self, reference: u64, answer: Answer) {
-        let Some(pending) = self.requests.answered(reference) else {
-            return;
-        };
+        let Some(mut pending) = self.requests.answered(reference) else { return };
         let outcome = if fits(&pending.request, &answer) { Ok(answer) } else { Err(RequestError::WrongAnswer) };
         if let Ok(answer) = &outcome {
-            self.learn(&pending.request, answer);
+            self.learn(&pending, answer);
         }
         self.after_answer(&pending);
+        self.settle_echo(pending.echo.take(), wrote_at(&outcome));
         match pending.owner {
             Owner::Application => self.outcomes.push_back((reference, outcome)),
             Owner::Restore => self.tell_restored(outcome),
@@ -173,8 +220,8 @@ impl Machine {
     }
 
     /// What an answer says about where this client stands.
-    fn learn(&mut self, request: &Request, answer: &Answer) {
-        match (request, answer) {
+    fn learn(&mut self, pending: &Pending, answer: &Answer) {
+        match (&*pending.request, answer) {
             (Request::GroupLeave { id } | Request::GroupDisband { id }, Answer::Ack(_)) => {
                 self.conversations.forget(&Conversation::Group(id.clone()));
             }
@@ -185,8 +232,11 @@ impl Machine {
             }
             (_, Answer::GroupCreated(created)) => self.wrote(created.conversation.clone(), created.cursor),
             (Request::Subscribe { conversation, cursor, tags }, Answer::Subscribed(subscribed)) => {
-                let now = Cursor { epoch: subscribed.epoch, seq: subscribed.committed };
-                self.conversations.start(conversation, Some(cursor.unwrap_or(now)), tags);
+                if pending.owner == Owner::Restore && self.conversations.has_cursor(conversation) {
+                    self.conversations.tracker(conversation).rewind();
+                } else {
+                    self.conversations.start(conversation, Some(cursor.unwrap_or(subscribed.cursor())), tags);
+                }
             }
             (Request::Unsubscribe { conversation }, Answer::Done) => self.conversations.forget(conversation),
             (Request::PresenceWatch { users }, Answer::Presence(_)) => self.watched.extend(users.iter().cloned()),
@@ -225,15 +275,13 @@ impl Machine {
     }
 
     fn handle_error(&mut self, now_ms: u64, reference: u64, code: ErrorCode, message: String, retry_after_ms: u32) {
-        let Some(pending) = self.requests.answered(reference) else {
-            // A failure of something that asked for no answer, such as an entry of the resume list.
-            return self.tell(Event::Trouble { code, message });
-        };
+        let Some(mut pending) = self.requests.answered(reference) else { return };
         if self.worth_retrying(&pending, code) {
             let at_ms = now_ms + u64::from(retry_after_ms).max(RETRY_MS_MIN);
             return self.requests.again(reference, pending, at_ms);
         }
         self.after_answer(&pending);
+        self.settle_echo(pending.echo.take(), None);
         match pending.owner {
             Owner::Application => {
                 self.outcomes.push_back((reference, Err(RequestError::Refused { code, message, retry_after_ms })));
@@ -244,6 +292,15 @@ impl Machine {
         }
     }
 
+    /// A failure of something that asked for no answer: most often an entry of the resume list, which is not resumed again.
+    fn handle_failure(&mut self, code: ErrorCode, message: String, about: Option<Conversation>) {
+        if let Some(conversation) = &about {
+            self.conversations.forget(conversation);
+            self.resumed.remove(conversation);
+        }
+        self.tell(Event::Trouble { conversation: about, code, message });
+    }
+
     fn worth_retrying(&self, pending: &Pending, code: ErrorCode) -> bool {
         let later = (200..300).contains(&code.0) || code == ErrorCode::shutting_down;
         let ours = pending.owner == Owner::Restore || matches!(*pending.request, Request::Publish(_));
@@ -251,14 +308,27 @@ impl Machine {
     }
 
     fn restore_refused(&mut self, request: &Request, code: ErrorCode, message: String) {
+        let mut about = None;
         match request {
-            Request::Subscribe { conversation, .. } => self.conversations.forget(conversation),
+            Request::Subscribe { conversation, .. } => {
+                self.conversations.forget(conversation);
+                about = Some(conversation.clone());
+            }
             Request::PresenceWatch { users } => users.iter().for_each(|user| {
                 self.watched.remove(user);
             }),
             _ => {}
         }
-        self.tell(Event::Trouble { code, message });
+        self.tell(Event::Trouble { conversation: about, code, message });
+    }
+}
+
+/// The place of the record that a request wrote.
+fn wrote_at(outcome: &Result<Answer, RequestError>) -> Option<Cursor> {
+    match outcome {
+        Ok(Answer::Ack(ack)) => Some(ack.cursor),
+        Ok(Answer::GroupCreated(created)) => Some(created.cursor),
+        _ => None,
     }
 }
 

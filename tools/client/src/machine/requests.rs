@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::Conversation;
 use crate::request::Request;
+use crate::values::{Cursor, Message};
 
 /// Who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,9 @@ pub(crate) struct Pending {
     sent_ms: u64,
     /// Since when it is not known whether the server did it: it was under way when a connection broke.
     pub uncertain_since_ms: Option<u64>,
+    /// The record of a group change that looks like the one that this request writes, and the cursor behind it. It came before the ack
+    /// and is kept back until the answer says whether it is.
+    pub echo: Option<(Message, Cursor)>,
 }
 
 impl Pending {
@@ -69,7 +73,7 @@ impl Requests {
     pub fn ask(&mut self, owner: Owner, request: Request) -> u64 {
         let reference = self.reference();
         let request = Arc::new(request);
-        let pending = Pending { request, owner, refusals: 0, not_before_ms: 0, sent_ms: 0, uncertain_since_ms: None };
+        let pending = Pending { request, owner, refusals: 0, not_before_ms: 0, sent_ms: 0, uncertain_since_ms: None, echo: None };
         self.waiting.insert(reference, pending);
         reference
     }
@@ -138,7 +142,7 @@ impl Requests {
 
     /// The connection broke: what may be sent again waits, in its old place; the rest of the application's requests is given back.
     /// The library's own requests are forgotten.
-    pub fn connection_lost(&mut self) -> Vec<u64> {
+    pub fn connection_lost(&mut self) -> Vec<(u64, Pending)> {
         self.waiting.retain(|_, pending| pending.owner == Owner::Application);
         self.publishes_held_until_ms = 0;
         let mut lost = Vec::new();
@@ -151,7 +155,7 @@ impl Requests {
                 self.uncertain_up_to = self.uncertain_up_to.max(reference);
                 self.waiting.insert(reference, pending);
             } else {
-                lost.push(reference);
+                lost.push((reference, pending));
             }
         }
         lost
@@ -174,6 +178,17 @@ impl Requests {
     /// Whether a record that this session writes to `conversation` is under way, so that an ack may still come.
     pub fn writes_to(&self, conversation: &Conversation) -> bool {
         self.outstanding.values().any(|pending| pending.request.writes_to().as_ref() == Some(conversation))
+    }
+
+    /// Whether the stream of `conversation` is asked for anew, so that what is missing may still come.
+    pub fn subscribes(&self, conversation: &Conversation) -> bool {
+        let is = |p: &Pending| matches!(&*p.request, Request::Subscribe { conversation: c, .. } if c == conversation);
+        self.outstanding.values().chain(self.waiting.values()).any(is)
+    }
+
+    /// The group change under way that may have written `record`, which the same user did.
+    pub fn changing(&mut self, record: &Message) -> Option<&mut Pending> {
+        self.outstanding.values_mut().find(|pending| pending.echo.is_none() && pending.request.may_write(record))
     }
 
     /// Whether a publish of this `client_id` has no answer yet.

@@ -93,7 +93,8 @@ fn ack(seq: u64) -> Answer {
 }
 
 fn refuse(machine: &mut Machine, now_ms: u64, reference: u64, code: ErrorCode, retry_after_ms: u32) {
-    machine.handle_frame(now_ms, Incoming::Error { reference, code, message: String::new(), retry_after_ms }, 0);
+    let message = String::new();
+    machine.handle_frame(now_ms, Incoming::Error { reference, code, message, retry_after_ms, about: None }, 0);
 }
 
 fn publish(machine: &mut Machine, text: &str) -> u64 {
@@ -118,6 +119,11 @@ fn texts(sent: &[(u64, String, String)]) -> Vec<&str> {
     sent.iter().map(|(_, text, _)| text.as_str()).collect()
 }
 
+/// The server says unasked that `conversation` goes on at `next`.
+fn goes_on(machine: &mut Machine, conversation: Conversation, next: u64) {
+    answer(machine, 0, Answer::Subscribed(Subscribed { conversation, epoch: 7, first: 1, committed: 20, next }));
+}
+
 /// The seqs of the messages among the events, and the names of the others.
 fn events(machine: &mut Machine) -> Vec<String> {
     let mut names = Vec::new();
@@ -129,6 +135,7 @@ fn events(machine: &mut Machine) -> Vec<String> {
             Event::Hole { expected, got, .. } => format!("hole {} {}", expected.seq, got.seq),
             Event::Gap(gap) => format!("gap {} {}", gap.first, gap.committed),
             Event::Skip(skip) => format!("skip {} {}", skip.from, skip.to),
+            Event::Receiving { resume, .. } => format!("receiving {}", resume.seq),
             Event::Presence(user) => format!("presence {} {}", user.user, user.online),
             other => format!("{other:?}"),
         });
@@ -243,7 +250,7 @@ fn ones_own_message_whose_ack_was_lost_is_not_an_event() {
     assert_eq!(sent(&mut machine, 0).len(), 1);
     answer(&mut machine, reference, ack(6));
     receive(&mut machine, 7);
-    assert_eq!(events(&mut machine), ["message 7 resume 7"]);
+    assert_eq!(events(&mut machine), ["acked 6", "message 7 resume 7"]);
     assert_eq!(machine.poll_outcome(), Some((reference, Ok(ack(6)))));
 }
 
@@ -414,7 +421,7 @@ fn topics_and_watches_come_back_after_a_reconnect() {
     let subscribe = machine.handle_request(Request::Subscribe { conversation: news(), cursor: None, tags: tags.clone() });
     let watch = machine.handle_request(Request::PresenceWatch { users: vec!["bob".into()] });
     while machine.poll_transmit(0).is_some() {}
-    let subscribed = Subscribed { conversation: news(), epoch: 7, first: 1, committed: 4 };
+    let subscribed = Subscribed { conversation: news(), epoch: 7, first: 1, committed: 4, next: 5 };
     answer(&mut machine, subscribe, Answer::Subscribed(subscribed));
     let here = PresenceAnswer { users: vec![UserPresence { user: "bob".into(), online: true, last_seen_ms: 0 }], sessions: 0 };
     answer(&mut machine, watch, Answer::Presence(here.clone()));
@@ -495,4 +502,149 @@ fn a_receipt_is_asked_for_again_and_a_failure_without_ref_is_told() {
     assert!(matches!(machine.poll_transmit(0), Some(Outgoing::Request { reference: again, .. }) if again == reference));
     refuse(&mut machine, 0, 0, ErrorCode::too_many_subscriptions, 0);
     assert!(matches!(machine.poll_event(), Some(Event::Trouble { code: ErrorCode::too_many_subscriptions, .. })));
+}
+
+#[test]
+fn a_conversation_can_be_resumed_before_its_first_message() {
+    let mut machine = up();
+    goes_on(&mut machine, Conversation::Broadcast, 5);
+    goes_on(&mut machine, team(), 1);
+    assert_eq!(events(&mut machine), ["receiving 4", "receiving 0"]);
+    let point = |conversation, seq| ResumePoint { conversation, cursor: Some(cursor(seq)), tags: vec![] };
+    assert_eq!(reconnect(&mut machine, 0).resume, [point(Conversation::Broadcast, 4), point(team(), 0)]);
+    goes_on(&mut machine, team(), 1);
+    receive(&mut machine, 1);
+    assert_eq!(events(&mut machine), ["message 1 resume 1"], "what is resumed keeps its cursor");
+}
+
+#[test]
+fn an_ack_that_came_before_the_beginning_counts() {
+    let mut machine = up();
+    let join = machine.handle_request(Request::GroupJoin { id: "team".into() });
+    while machine.poll_transmit(0).is_some() {}
+    answer(&mut machine, join, ack(9));
+    goes_on(&mut machine, team(), 8);
+    receive(&mut machine, 8);
+    receive(&mut machine, 10);
+    assert_eq!(events(&mut machine), ["receiving 7", "message 8 resume 9", "message 10 resume 10"]);
+}
+
+#[test]
+fn a_resumed_conversation_that_goes_on_later_says_why() {
+    let mut machine = up();
+    receive(&mut machine, 5);
+    assert_eq!(events(&mut machine), ["message 5 resume 5"]);
+    reconnect(&mut machine, 0);
+    goes_on(&mut machine, team(), 9);
+    let skip = Skip { conversation: team(), epoch: 7, from: 6, to: 8, why: SkipReason::before_joined };
+    machine.handle_frame(0, Incoming::Skip(skip), 0);
+    receive(&mut machine, 9);
+    assert_eq!(events(&mut machine), ["skip 6 8", "message 9 resume 9"]);
+    assert_eq!(machine.poll_transmit(0), None);
+}
+
+#[test]
+fn a_conversation_that_was_not_resumed_is_asked_for_from_its_cursor() {
+    let mut machine = up();
+    receive(&mut machine, 5);
+    goes_on(&mut machine, team(), 9);
+    let Some(Outgoing::Request { reference, request }) = machine.poll_transmit(0) else { panic!("no subscribe") };
+    let expected = Request::Subscribe { conversation: team(), cursor: Some(cursor(5)), tags: vec![] };
+    assert_eq!(*request, expected);
+    receive(&mut machine, 9);
+    assert_eq!(events(&mut machine), ["message 5 resume 5", "message 9 resume 5"], "no hole while the answer is awaited");
+    let subscribed = Subscribed { conversation: team(), epoch: 7, first: 1, committed: 9, next: 6 };
+    answer(&mut machine, reference, Answer::Subscribed(subscribed));
+    for seq in 6..=10 {
+        receive(&mut machine, seq);
+    }
+    let expected = ["message 6 resume 6", "message 7 resume 7", "message 8 resume 9", "message 10 resume 10"];
+    assert_eq!(events(&mut machine), expected, "9 came already");
+}
+
+#[test]
+fn what_an_old_connection_brought_out_of_turn_is_no_hole_on_the_next() {
+    let mut machine = up();
+    receive(&mut machine, 5);
+    publish(&mut machine, "6");
+    publish(&mut machine, "8");
+    let sent = sent(&mut machine, 0);
+    receive(&mut machine, 7);
+    receive(&mut machine, 9);
+    machine.events.clear();
+    machine.events_bytes = 0;
+    reconnect(&mut machine, 0);
+    for (seq, (_, _, client_id)) in [(6, &sent[0]), (8, &sent[1])] {
+        let own = Message { sender: "alice".into(), client_id: Some(client_id.clone()), ..message(team(), seq) };
+        machine.handle_frame(0, Incoming::Message(own), 0);
+        receive(&mut machine, seq + 1);
+    }
+    assert_eq!(events(&mut machine), ["acked 7", "acked 9"]);
+}
+
+#[test]
+fn what_cannot_be_resumed_is_told_and_not_resumed_again() {
+    let mut machine = up();
+    receive(&mut machine, 5);
+    machine.poll_event();
+    reconnect(&mut machine, 0);
+    let (code, message) = (ErrorCode::unknown_conversation, "gone".to_owned());
+    let failed = Incoming::Error { reference: 0, code, message: message.clone(), retry_after_ms: 0, about: Some(team()) };
+    machine.handle_frame(0, failed, 0);
+    assert_eq!(machine.poll_event(), Some(Event::Trouble { conversation: Some(team()), code, message }));
+    assert_eq!(reconnect(&mut machine, 0).resume, []);
+}
+
+#[test]
+fn the_servers_limits_bound_the_resume_list_and_the_resending() {
+    let (mut machine, _) = logging_in(options());
+    let limits = || Incoming::Welcome(Welcome { resume_max: 2, dedupe_ms: 10_000, ..welcome(8) });
+    machine.handle_frame(0, limits(), 0);
+    for group in ["a", "b", "c"] {
+        machine.handle_frame(0, Incoming::Message(message(Conversation::Group(group.into()), 1)), 0);
+    }
+    machine.events.clear();
+    machine.events_bytes = 0;
+    let (old, _) = (publish(&mut machine, "old"), sent(&mut machine, 0));
+    let young = publish(&mut machine, "young");
+    sent(&mut machine, 500);
+    machine.handle_lost(500, Disconnect::ClosedByServer, 0);
+    assert_eq!(log_in(&mut machine, 9_400).resume.len(), 2);
+    machine.handle_frame(9_400, limits(), 0);
+    assert_eq!(sent(&mut machine, 9_400)[0].0, young, "nine tenths of what the server remembers");
+    assert_eq!(machine.poll_outcome(), Some((old, Err(RequestError::ConnectionLost))));
+}
+
+/// A machine that has asked to add bob to the team, and the record of it.
+fn adding_bob() -> (Machine, u64, Message) {
+    let mut machine = up();
+    receive(&mut machine, 5);
+    machine.poll_event();
+    let add = machine.handle_request(Request::GroupAdd { id: "team".into(), user: "bob".into(), role: Role::member });
+    while machine.poll_transmit(0).is_some() {}
+    let (sender, subject) = ("alice".to_owned(), Some("bob".to_owned()));
+    let record = Message { sender, subject, kind: RecordKind::added, role: Role::member, ..message(team(), 6) };
+    (machine, add, record)
+}
+
+#[test]
+fn ones_own_change_of_a_group_is_told_by_its_ack_also_when_the_record_comes_first() {
+    let (mut machine, add, record) = adding_bob();
+    machine.handle_frame(0, Incoming::Message(record), 0);
+    receive(&mut machine, 7);
+    answer(&mut machine, add, ack(6));
+    assert_eq!(events(&mut machine), ["message 7 resume 7", "acked 7"]);
+}
+
+#[test]
+fn a_change_that_only_looks_like_ones_own_or_has_no_ack_is_told() {
+    let (mut machine, add, record) = adding_bob();
+    machine.handle_frame(0, Incoming::Message(record), 0);
+    refuse(&mut machine, 0, add, ErrorCode::already_member, 0);
+    assert_eq!(events(&mut machine), ["record 6"], "another device of the same user did it");
+    let (mut machine, add, record) = adding_bob();
+    machine.handle_frame(0, Incoming::Message(record), 0);
+    machine.handle_lost(0, Disconnect::ClosedByServer, 0);
+    assert_eq!(machine.poll_outcome(), Some((add, Err(RequestError::ConnectionLost))));
+    assert_eq!(events(&mut machine)[0], "record 6");
 }

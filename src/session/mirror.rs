@@ -1,0 +1,385 @@
+//! A mirror: the receivers that a conversation has on this shard, and what is being handed to them.
+//!
+//! Records that arrive wait in a queue. A *round* takes all that wait, encodes them one after the other, and walks over the receivers: each gets the
+//! whole run of bytes as one segment, so that what came together leaves with one send. A round can take many turns; what arrives meanwhile waits
+//! for the next one. Each receiver keeps the next seq that it expects: lower is ignored, so whoever comes or goes during a round gets each record once.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::frames;
+use super::receive::Filter;
+use crate::conversation::{Key, Kind, Name, Record};
+use crate::effects::{Effects, Weight};
+use crate::mesh::{SessionKey, Skipped};
+use crate::ring::{Segment, Slot};
+use crate::wire::schema::{RecordKind, SkipReason};
+
+/// Records that wait for their round; more are read from the log later.
+pub(super) const QUEUE_MAX: usize = if cfg!(test) { 8 } else { 256 };
+/// Bytes of one round, about: a fraction of what an outbox holds.
+const ROUND_BYTES: usize = 32 * 1024;
+/// Numbers that a filter passes over before the receiver's cursor is moved past them.
+const FILTERED_MAX: u64 = if cfg!(test) { 10 } else { 1000 };
+/// A delivery of this many bytes counts twice in a turn's budget.
+const BYTES_PER_DELIVERY: usize = 4096;
+
+/// The receivers of a group, topic or broadcast on this shard.
+pub(super) struct Mirror {
+    pub(super) key: Key,
+    pub(super) epoch: u64,
+    /// The next seq that comes to this shard.
+    pub(super) next: u64,
+    live: Vec<Receiver>,
+    /// Sessions that catch up and will be live.
+    pub(super) catching_up: u32,
+    /// How often the home has counted us.
+    pub(super) attachments: u32,
+    queue: VecDeque<Item>,
+    round: Option<Round>,
+    /// New members whose record has not been handed out yet; what comes before it may say that they were removed.
+    pub(super) newcomers: VecDeque<Newcomer>,
+    pub(super) lag: Lag,
+    /// It is in the list of those with something to hand out.
+    pub(super) is_fanning_out: bool,
+}
+
+/// Whether records are taken as they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lag {
+    /// They are.
+    None,
+    /// They are not; the queue must get shorter first.
+    Behind,
+    /// They are not; what was missed is being read.
+    Reading,
+}
+
+/// A user of this shard has become a member.
+pub(super) struct Newcomer {
+    pub(super) user: Name,
+    /// Of the record that made him one.
+    pub(super) place: (u64, u64),
+    /// The session that has the ack for it.
+    pub(super) publisher: Option<SessionKey>,
+}
+
+/// One session that receives the conversation live.
+pub(super) struct Receiver {
+    connection: Slot,
+    pub(super) session: u32,
+    /// Its place in the session's list of links.
+    pub(super) link: u32,
+    next: u64,
+    filter: Option<Box<Filter>>,
+}
+
+/// What is handed to each receiver: a record, or word of numbers that do not come.
+pub(super) enum Item {
+    /// The session that published it has its ack instead. `reread`: from the log, which does not say which session that was.
+    Record {
+        record: Arc<Record>,
+        publisher: Option<SessionKey>,
+        reread: bool,
+    },
+    Skip(Skipped),
+}
+
+/// What is being handed out.
+struct Round {
+    items: Vec<(Item, Segment)>,
+    /// All frames, merged where they follow one another in memory.
+    whole: SmallVec<[Segment; 1]>,
+    /// The first number in it, and the last.
+    from: u64,
+    to: u64,
+    bytes: usize,
+    /// Sessions that do not get all of it.
+    publishers: SmallVec<[u32; 4]>,
+    reread: bool,
+    /// How many of the receivers have got it.
+    position: usize,
+}
+
+/// What a finished round leaves to be done: changes of the group, in order.
+pub(super) type Changes = Vec<Arc<Record>>;
+
+impl Item {
+    fn from(&self) -> u64 {
+        match self {
+            Item::Record { record, .. } => record.seq,
+            Item::Skip(skipped) => skipped.from,
+        }
+    }
+
+    /// The number that it moves a receiver's cursor to.
+    pub(super) fn to(&self) -> u64 {
+        match self {
+            Item::Record { record, .. } => record.seq,
+            Item::Skip(skipped) => skipped.to,
+        }
+    }
+
+    /// After this record somebody is no longer there, so what follows is another round's.
+    fn ends_round(&self) -> bool {
+        let kind = match self {
+            Item::Record { record, .. } => record.content.kind,
+            Item::Skip(_) => return false,
+        };
+        matches!(kind, RecordKind::removed | RecordKind::left | RecordKind::disbanded)
+    }
+}
+
+impl Mirror {
+    pub(super) fn new(key: Key, epoch: u64, next: u64) -> Mirror {
+        Mirror {
+            key,
+            epoch,
+            next,
+            live: Vec::new(),
+            catching_up: 0,
+            attachments: 0,
+            queue: VecDeque::new(),
+            round: None,
+            newcomers: VecDeque::new(),
+            lag: Lag::None,
+            is_fanning_out: false,
+        }
+    }
+
+    // ---- receivers
+
+    /// Adds a receiver; gives its place.
+    pub(super) fn add(&mut self, connection: Slot, session: u32, link: u32, next: u64, filter: Option<Box<Filter>>) -> u32 {
+        self.live.push(Receiver { connection, session, link, next, filter });
+        self.live.len() as u32 - 1
+    }
+
+    /// Removes the receiver at a place. Calls `moved` for each receiver that has another place now.
+    pub(super) fn remove(&mut self, place: u32, mut moved: impl FnMut(&Receiver, u32)) -> Receiver {
+        let mut place = place as usize;
+        if let Some(round) = self.round.as_mut().filter(|round| place < round.position) {
+            // It had its share of the round: so must the one that takes its place.
+            round.position -= 1;
+            let last_served = round.position;
+            self.live.swap(place, last_served);
+            if place != last_served {
+                moved(&self.live[place], place as u32);
+            }
+            place = last_served;
+        }
+        let removed = self.live.swap_remove(place);
+        if let Some(receiver) = self.live.get(place) {
+            moved(receiver, place as u32);
+        }
+        removed
+    }
+
+    pub(super) fn receiver_mut(&mut self, place: u32) -> &mut Receiver {
+        &mut self.live[place as usize]
+    }
+
+    pub(super) fn receivers(&self) -> impl Iterator<Item = u32> {
+        self.live.iter().map(|receiver| receiver.session)
+    }
+
+    pub(super) fn receiver_count(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(super) fn has_receivers(&self) -> bool {
+        !self.live.is_empty() || self.catching_up > 0
+    }
+
+    /// A session may be linked without asking the home when nothing is missing and nobody's permission is needed.
+    pub(super) fn takes_newcomers(&self) -> bool {
+        self.lag == Lag::None && self.attachments > 0 && matches!(self.key.kind(), Kind::Topic | Kind::Broadcast)
+    }
+
+    // ---- records
+
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        self.round.is_some() || !self.queue.is_empty()
+    }
+
+    /// The first number that not all receivers have got.
+    pub(super) fn pending_from(&self) -> u64 {
+        let first = self.queue.front().map_or(self.next, Item::from);
+        self.round.as_ref().map_or(first, |round| round.from)
+    }
+
+    /// The next new member whose record, up to this number, has been handed out.
+    pub(super) fn next_newcomer(&mut self, seq: u64) -> Option<Newcomer> {
+        self.newcomers.pop_front_if(|newcomer| newcomer.place.1 <= seq)
+    }
+
+    /// Whether the receiver at a place was there when this number was given out: else it has been attached later.
+    pub(super) fn was_there_at(&self, place: u32, seq: u64) -> bool {
+        self.live[place as usize].next <= seq + 1
+    }
+
+    pub(super) fn enqueue(&mut self, item: Item) {
+        self.next = item.to() + 1;
+        self.queue.push_back(item);
+    }
+
+    /// Hands out as much as the budget allows. Gives the changes of a round that has come to its end, and `None` when the budget has, or
+    /// nothing waits. `has_ack` says whether a session has an ack for a record that was read again.
+    pub(super) fn hand_out(
+        &mut self,
+        budget: &mut usize,
+        has_ack: &mut impl FnMut(u32, &Record) -> bool,
+        fx: &mut Effects,
+    ) -> Option<Changes> {
+        if self.round.is_none() {
+            self.round = self.begin_round(fx);
+        }
+        let round = self.round.as_mut()?;
+        for receiver in &mut self.live[round.position..] {
+            if *budget == 0 {
+                return None;
+            }
+            round.position += 1;
+            *budget = budget.saturating_sub(1 + round.bytes / BYTES_PER_DELIVERY);
+            if receiver.takes_all_of(round) {
+                receiver.next = round.to + 1;
+                fx.deliveries += round.items.len() as u64;
+                round.whole.iter().for_each(|run| fx.send(receiver.connection, run.clone(), Weight::Data));
+            } else {
+                receiver.take_one_by_one(round, &self.key, self.epoch, has_ack, fx);
+            }
+        }
+        let items = self.round.take().map(|round| round.items).unwrap_or_default();
+        let changes = items.into_iter().filter_map(|(item, _)| match item {
+            Item::Record { record, .. } if record.content.kind != RecordKind::message => Some(record),
+            _ => None,
+        });
+        Some(changes.collect())
+    }
+
+    fn begin_round(&mut self, fx: &mut Effects) -> Option<Round> {
+        let first = self.queue.front()?.from();
+        let mut round = Round {
+            items: Vec::with_capacity(self.queue.len().min(16)),
+            whole: SmallVec::new(),
+            from: first,
+            to: first,
+            bytes: 0,
+            publishers: SmallVec::new(),
+            reread: false,
+            position: 0,
+        };
+        while round.bytes < ROUND_BYTES
+            && let Some(item) = self.queue.pop_front()
+        {
+            let last = item.ends_round();
+            let frame = match &item {
+                Item::Record { record, .. } => fx.message(&self.key, "", record),
+                Item::Skip(skipped) => fx.frame(0, |b| frames::skip(b, self.key.address(""), self.epoch, *skipped)),
+            };
+            round.push(item, frame);
+            if last {
+                break;
+            }
+        }
+        Some(round)
+    }
+
+    /// Session and link of a receiver.
+    #[cfg(test)]
+    pub(super) fn receiver(&self, place: u32) -> (u32, u32) {
+        let receiver = &self.live[place as usize];
+        (receiver.session, receiver.link)
+    }
+
+    /// What holds between steps; gives the number of receivers.
+    #[cfg(test)]
+    pub(super) fn check(&self) -> usize {
+        assert!(self.has_receivers(), "{:?} has a mirror without receivers", self.key);
+        assert!(self.round.as_ref().is_none_or(|round| round.position <= self.live.len()));
+        let tos: Vec<u64> = self.queue.iter().map(Item::to).collect();
+        assert!(tos.is_sorted() && tos.last().is_none_or(|&to| to + 1 == self.next), "{tos:?} {}", self.next);
+        self.live.len()
+    }
+}
+
+impl Round {
+    fn push(&mut self, item: Item, frame: Segment) {
+        self.to = item.to();
+        self.bytes += frame.len();
+        if let Item::Record { publisher, reread, .. } = &item {
+            self.publishers.extend(publisher.map(|session| session.index));
+            self.reread |= reread;
+        }
+        if !self.whole.last_mut().is_some_and(|last| last.merge(&frame)) {
+            self.whole.push(frame.clone());
+        }
+        self.items.push((item, frame));
+    }
+}
+
+impl Receiver {
+    fn takes_all_of(&self, round: &Round) -> bool {
+        self.next == round.from && self.filter.is_none() && !round.reread && !round.publishers.contains(&self.session)
+    }
+
+    fn take_one_by_one(
+        &mut self,
+        round: &Round,
+        key: &Key,
+        epoch: u64,
+        has_ack: &mut impl FnMut(u32, &Record) -> bool,
+        fx: &mut Effects,
+    ) {
+        for (item, frame) in &round.items {
+            if self.next > item.to() {
+                continue;
+            }
+            self.next = item.to() + 1;
+            let record = match item {
+                Item::Record { publisher: Some(session), .. } if session.index == self.session => continue,
+                Item::Record { record, reread: true, .. } if has_ack(self.session, record) => continue,
+                Item::Record { record, .. } => Some(&**record),
+                Item::Skip(_) => None,
+            };
+            let passes = self.filter.as_mut().is_none_or(|f| f.passes(key, epoch, item.to(), record, self.connection, fx));
+            if passes {
+                fx.deliveries += 1;
+                fx.send(self.connection, frame.clone(), Weight::Data);
+            }
+        }
+    }
+}
+
+impl Filter {
+    /// Whether a receiver with this filter gets the record; tells him in time which numbers he does not get.
+    pub(super) fn passes(
+        &mut self,
+        key: &Key,
+        epoch: u64,
+        seq: u64,
+        record: Option<&Record>,
+        connection: Slot,
+        fx: &mut Effects,
+    ) -> bool {
+        let passes = record.is_none_or(|record| self.wants(record));
+        if !passes && self.skipping_from == 0 {
+            self.skipping_from = seq;
+        }
+        let last = if passes { seq - 1 } else { seq };
+        let is_due = passes || last + 1 - self.skipping_from >= FILTERED_MAX;
+        if self.skipping_from != 0 && is_due {
+            let from = std::mem::take(&mut self.skipping_from);
+            let skipped = Skipped { from, to: last, why: SkipReason::filtered };
+            let frame = fx.frame(0, |b| frames::skip(b, key.address(""), epoch, skipped));
+            fx.send(connection, frame, Weight::Data);
+        }
+        passes
+    }
+}

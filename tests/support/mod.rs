@@ -1,0 +1,26 @@
+//! What tests with the real server stand on: the server as a process ([`server`]), a blocking client that speaks frames and nothing
+//! more ([`client`]), and frames as values ([`seen`]).
+//!
+//! Waiting is always for something: an answer, an event, a number in the metrics. [`PATIENCE`] only bounds it, for the case that it
+//! never comes.
+// Each test program uses a part of it.
+#![allow(dead_code)]
+
+pub mod client;
+pub mod seen;
+pub mod server;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long anything may take before a test gives up. No test measures time with it.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Tells a publishing thread that it is enough: when it goes, however the test ends.
+pub struct Enough<'a>(pub &'a AtomicBool);
+
+impl Drop for Enough<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

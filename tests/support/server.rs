@@ -1,0 +1,182 @@
+//! The real server, as a process on free ports of the loopback.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::PATIENCE;
+use super::client::Client;
+
+/// A running server. It is killed when this goes.
+pub struct Server {
+    /// Where clients connect.
+    pub tcp: SocketAddr,
+    /// Where operators look.
+    pub ops: SocketAddr,
+    child: Child,
+    log: Option<JoinHandle<String>>,
+}
+
+impl Server {
+    /// Starts a server of two shards with these options more.
+    pub fn start(options: &[&str]) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_campanile"));
+        command.args(["--shards", "2"]).args(options);
+        Server::of(command)
+    }
+
+    /// Starts it through a command of the shell that stands before it, like `ulimit -n 64`.
+    pub fn start_after(shell: &str, options: &[&str]) -> Server {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_campanile"), "--shards", "2"]);
+        command.args(options);
+        Server::of(command)
+    }
+
+    fn of(mut command: Command) -> Server {
+        command.args(["--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0"]).env_clear().env("CAMPANILE_LOG", "warn");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = stderr.read_to_string(&mut text);
+            text
+        });
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut address = |scheme: &str| -> Option<SocketAddr> {
+            lines.by_ref().find_map(|line| line.split_whitespace().find_map(|word| word.strip_prefix(scheme)?.parse().ok()))
+        };
+        let (Some(tcp), Some(ops)) = (address("tcp://"), address("http://")) else {
+            let status = child.wait().unwrap();
+            panic!("the server did not start: {status}\n{}", log.join().unwrap_or_default());
+        };
+        // The rest of what it says is read to its end, so that it never writes into a pipe without a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        Server { tcp, ops, child, log: Some(log) }
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Asks it to stop, as an operator does.
+    pub fn terminate(&self) {
+        kill_process(self.pid(), Signal::TERM).unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "the server does not end");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether it has not ended.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// What is not on the disk but in memory, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// One request to the ops port: status and body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.ops).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let status = text.split_whitespace().nth(1).and_then(|status| status.parse().ok()).expect("an HTTP status");
+        let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
+        (status, body)
+    }
+
+    /// The sum of a number over all shards, or of those of its lines that carry a label like `code="peer"`.
+    pub fn metric(&self, name: &str, label: &str) -> u64 {
+        let (_, text) = self.get("/metrics");
+        sum(&text, name, label)
+    }
+
+    /// Connections that the server ended with this code.
+    pub fn closes(&self, code: &str) -> u64 {
+        self.metric("campanile_closes_total", &format!("code=\"{code}\""))
+    }
+
+    /// Requests that it answered with this error.
+    pub fn errors(&self, code: &str) -> u64 {
+        self.metric("campanile_errors_total", &format!("code=\"{code}\""))
+    }
+
+    /// Waits until a number is as wanted.
+    pub fn wait_for(&self, name: &str, label: &str, is_wanted: impl Fn(u64) -> bool) -> u64 {
+        let began = Instant::now();
+        loop {
+            let value = self.metric(name, label);
+            if is_wanted(value) {
+                return value;
+            }
+            assert!(began.elapsed() < PATIENCE, "{name}{{{label}}} stays {value}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// `each` users of either shard: the seed of placement differs from start to start, so it takes looking. To be called before others
+    /// are there.
+    pub fn users(&self, each: usize) -> [Vec<String>; 2] {
+        let mut users = [const { Vec::new() }; 2];
+        for number in 0..1000 {
+            let name = format!("user{number}");
+            let client = Client::connect(self, &name, "finder");
+            self.wait_for("campanile_sessions", "", |sessions| sessions == 1);
+            users[usize::from(self.sessions_of(1) == 1)].push(name);
+            drop(client);
+            self.wait_for("campanile_sessions", "", |sessions| sessions == 0);
+            if users.iter().all(|names| names.len() >= each) {
+                users.iter_mut().for_each(|names| names.truncate(each));
+                return users;
+            }
+        }
+        panic!("all users live on one shard");
+    }
+
+    fn sessions_of(&self, shard: usize) -> u64 {
+        self.metric("campanile_sessions", &format!("shard=\"{shard}\""))
+    }
+}
+
+/// Adds up the lines of a number.
+pub fn sum(text: &str, name: &str, label: &str) -> u64 {
+    let of_line = |line: &str| {
+        let labels = line.strip_prefix(name)?.strip_prefix('{')?;
+        let (labels, value) = labels.split_once("} ")?;
+        labels.contains(label).then(|| value.parse::<f64>().unwrap() as u64)
+    };
+    text.lines().filter_map(of_line).sum()
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let log = self.log.take().and_then(|log| log.join().ok()).unwrap_or_default();
+        if std::thread::panicking() {
+            eprintln!("the server's log:\n{log}");
+        } else if log.contains("panicked") {
+            // Even if the test did not notice.
+            panic!("the server panicked:\n{log}");
+        }
+    }
+}
