@@ -17,7 +17,7 @@ use crate::ring::Slot;
 use crate::slot::{ShardId, Slots};
 use crate::store::{AppendFailed, Command, Memory, Outcome};
 use crate::wire::schema::{self as s, Body, CloseCode, Cursor, ErrorCode, Frame, ReceiptKind, RecordKind, Role, SkipReason};
-use crate::wire::{Encoder, Fbb, Verb};
+use crate::wire::{Encoder, Fbb, Split, Verb, split};
 
 /// A client: an index into [`World::clients`].
 pub(super) type Client = usize;
@@ -615,7 +615,12 @@ impl World {
                     node.draining.push(send.to);
                     continue;
                 }
-                peer.inbox.push_back(send.frame.bytes().to_vec());
+                let mut rest = send.frame.bytes();
+                while !rest.is_empty() {
+                    let Split::Whole(length) = split(rest, usize::MAX) else { panic!("a segment is whole frames") };
+                    peer.inbox.push_back(rest[..length].to_vec());
+                    rest = &rest[length..];
+                }
             }
             let capacity = self.limits.lane_capacity as usize;
             for (to, request) in requests {
