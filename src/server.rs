@@ -4,7 +4,7 @@
 //! signal. SIGTERM or SIGINT stops gracefully, a second one at once.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -187,13 +187,19 @@ fn ring_slots(config: &Config) -> u32 {
 /// Says what listens where, and what to do next.
 fn announce(config: &Config, tcp: SocketAddr, ops: SocketAddr) {
     let cpus = config.shard_cpus.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    println!("campanile {} is ready", env!("CARGO_PKG_VERSION"));
-    println!("  clients    tcp://{tcp}");
-    println!("  operators  http://{ops}  (/healthz /readyz /metrics)");
-    println!("  shards     {} on cpu {cpus}, {} connections at most", config.shards, config.limits.connections_max);
-    println!("  messages   kept in memory only, the newest {} of each conversation", config.limits.history_messages_max);
-    println!("  identity   development: whoever says dev:alice is alice. Do not let strangers reach this port.");
-    println!("  try        cargo run --release -p campanile-cli -- --user alice --target tcp://{tcp}");
+    let (name, limits) = (env!("CARGO_PKG_VERSION"), &config.limits);
+    let text = format!(
+        "campanile {name} is ready\n  \
+         clients    tcp://{tcp}\n  \
+         operators  http://{ops}  (/healthz /readyz /metrics)\n  \
+         shards     {} on cpu {cpus}, {} connections at most\n  \
+         messages   kept in memory only, the newest {} of each conversation\n  \
+         identity   development: whoever says dev:alice is alice. Do not let strangers reach this port.\n  \
+         try        cargo run --release -p campanile-cli -- --user alice --target tcp://{tcp}\n",
+        config.shards, limits.connections_max, limits.history_messages_max
+    );
+    // Whoever started the server may read no more of it.
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 fn stop_on_signal(

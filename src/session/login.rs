@@ -184,8 +184,7 @@ impl Users {
         for (key, start) in resume.into_iter().chain(wanted) {
             let topic = key.kind() == Kind::Topic;
             if topic && self.sessions[session.index].topics >= self.limits.subscriptions_per_session_max {
-                let nowhere = Reply { session, reference: 0 };
-                self.refuse(nowhere, Refusal::new(ErrorCode::too_many_subscriptions), fx);
+                self.say_not_resumed(session, &key, Refusal::new(ErrorCode::too_many_subscriptions), fx);
                 continue;
             }
             self.sessions[session.index].topics += u32::from(topic);

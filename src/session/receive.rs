@@ -198,12 +198,17 @@ impl Users {
         if let Some(reference) = catch_up.start.reference {
             self.answered(failure(reference));
             self.refuse(failure(reference), refusal, fx);
-        } else if catch_up.start.cursor.is_some() {
-            let viewer = self.users[user].name.clone();
-            let (connection, about) = (self.sessions[session.index].connection, key.address(&viewer));
-            let message = format!("{about} cannot be resumed: {}", super::sentence(refusal.code));
-            fx.answer(connection, 0, |b| frames::error(b, refusal, &message, Some(about)));
+        } else if catch_up.start.cursor.is_some() || key.kind() == Kind::Topic {
+            self.say_not_resumed(session, key, refusal, fx);
         }
+    }
+
+    /// An entry of Connect.resume is not received: the client is told which.
+    pub(super) fn say_not_resumed(&mut self, session: SessionKey, key: &Key, refusal: Refusal, fx: &mut Effects) {
+        let viewer = self.user_of(session).name.clone();
+        let (connection, about) = (self.sessions[session.index].connection, key.address(&viewer));
+        let message = format!("{about} cannot be resumed: {}", super::sentence(refusal.code));
+        fx.answer(connection, 0, |b| frames::error(b, refusal, &message, Some(about)));
     }
 
     /// Membership is certain: find the place to begin, and say what will not come.

@@ -91,7 +91,7 @@ fn publish(stream: &mut TcpStream, user: &str, frame: Frame<'_>, shared: &Shared
     let copies = match faults.publishes % 10 {
         3 => {
             faults.refused += 1;
-            let busy = ErrorArgs { code: ErrorCode::busy, message: None, retry_after_ms: 5, conversation: None };
+            let busy = ErrorArgs { code: ErrorCode::busy, message: None, retry_after_ms: 5, ..Default::default() };
             return send(stream, encoder.frame(frame.ref_(), |b| Error::create(b, &busy)));
         }
         5 => 0,
