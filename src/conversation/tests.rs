@@ -230,6 +230,14 @@ fn user_at(shard: ShardId, nth: usize) -> String {
     (0..).map(|i| format!("user{i}")).filter(|name| slots.home(name.as_bytes()) == shard).nth(nth).expect("there are many")
 }
 
+impl Conversations {
+    /// Who is attached to what: for each conversation and shard, the epoch and the number of attachments.
+    pub(crate) fn interests(&self) -> Vec<((Key, ShardId), (u64, u32))> {
+        let all = self.all.iter();
+        all.flat_map(|c| c.interest.iter().map(|&(shard, count)| ((c.key.clone(), shard), (c.epoch, count)))).collect()
+    }
+}
+
 // ---- provisional until committed
 
 #[test]
