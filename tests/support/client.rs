@@ -404,6 +404,11 @@ impl Client {
         }
     }
 
+    /// The next frame, with its `ref`.
+    pub fn event_or_answer(&mut self) -> (u64, Seen) {
+        self.inbox.pop_front().unwrap_or_else(|| self.receive())
+    }
+
     /// The next frame from the socket, whatever it is.
     pub fn raw(&mut self) -> (u64, Seen) {
         let began = Instant::now();
