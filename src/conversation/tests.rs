@@ -785,7 +785,7 @@ fn receipts_never_go_back_and_are_told_once() {
         _ => None,
     });
     let (lines, has_more) = lines.unwrap();
-    let seen: Vec<_> = lines.iter().map(|line| (&*line.user == b, line.delivered, line.read)).collect();
+    let seen: Vec<_> = lines.iter().map(|line| (*line.user == b, line.delivered, line.read)).collect();
     assert!(!has_more && seen.contains(&(true, 3, 2)) && seen.contains(&(false, 0, 0)), "{seen:?}");
 }
 
