@@ -268,6 +268,11 @@ impl Users {
         self.is_stopping = true;
     }
 
+    /// Whether it is time to look for answers, lest clients be told `busy` for no better reason than a long turn.
+    pub fn is_short_of_credits(&mut self) -> bool {
+        self.credits.take_shortage()
+    }
+
     /// Whether every request that left here has been answered.
     pub fn is_quiet(&self) -> bool {
         self.credits.are_all_home() && !self.has_work()
