@@ -74,8 +74,8 @@ fn from_hex(text: &str) -> Vec<u8> {
 
 /// Builds the body from its fields; what is not named has its default, so a field that is added later changes nothing.
 macro_rules! make {
-    ($b:ident, $table:ident, $args:ident { $($fields:tt)* }) => {
-        $table::create($b, &$args { $($fields)* ..Default::default() })
+    ($b:ident, $table:ident, $args:ident { $($field:ident $(: $value:expr)?),* $(,)? }) => {
+        $table::create($b, &$args { $($field $(: $value)?,)* ..Default::default() })
     };
 }
 

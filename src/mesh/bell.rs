@@ -33,6 +33,9 @@ impl Sleep {
     /// The sender, after publishing to a lane: whether the bell must be rung. Of several senders, one rings.
     pub fn must_ring(&self) -> bool {
         fence(Ordering::SeqCst);
-        self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel)
+        // Only who finds it asleep writes: the flag's line stays where it is, and loom, which lets a swap and a later store stand in
+        // either order, can follow.
+        self.asleep.load(Ordering::Relaxed)
+            && self.asleep.compare_exchange(true, false, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 }

@@ -120,8 +120,14 @@ fn what_was_trimmed_is_a_gap() {
 
 #[test]
 fn attaching_in_a_stream_of_messages_leaves_no_hole_and_repeats_nothing() {
-    let server =
-        Server::start(&["--history-messages-max", "100000", "--history-bytes-max", "100000000", "--publish-rate-per-user", "0"]);
+    let server = Server::start(&[
+        "--history-messages-max",
+        "10000000",
+        "--history-bytes-max",
+        "1000000000",
+        "--publish-rate-per-user",
+        "0",
+    ]);
     let [here, there] = server.users(1);
     for topic in ["topic:a", "topic:b"] {
         let mut alice = Client::connect(&server, &here[0], "phone");
