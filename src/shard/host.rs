@@ -86,7 +86,7 @@ mod tests {
 
     use glommio::{LocalExecutorBuilder, Placement};
 
-    /// What glommio has done so far: runs of its scheduler, polls of tasks.
+    /// What glommio has done since it was last asked: runs of its scheduler, polls of tasks.
     fn done() -> (u64, u64) {
         let stats = glommio::executor().executor_stats();
         (stats.scheduler_runs(), stats.tasks_executed())
@@ -106,16 +106,16 @@ mod tests {
                 }
             })
             .detach();
-            // It has begun already, as far as its first yield; from there on it is always ready.
+            // It may have begun already, as far as its first yield; from there on it is always ready.
             let begun = ran.get();
-            let before = done();
+            done();
             let turns: u64 = (0..10_000).map(std::hint::black_box).sum();
             assert_eq!((turns, ran.get()), (49_995_000, begun), "a task that is ready does not run between turns");
-            assert_eq!(done(), before, "glommio was not even asked");
+            assert_eq!(done(), (0, 0), "glommio was not even asked");
             glommio::executor().yield_task_queue_now().await;
             assert_eq!(ran.get(), begun + 1, "one yield is one run of what is ready");
-            let after = done();
-            assert!(after.0 > before.0 && after.1 > before.1, "{before:?} {after:?}");
+            let (scheduled, polled) = done();
+            assert!(scheduled >= 1 && polled >= 1, "{scheduled} {polled}");
         });
     }
 }
