@@ -82,6 +82,19 @@ impl<T> Slab<T> {
         self.len == 0
     }
 
+    /// All things, each with its index, in the order of indexes.
+    #[cfg(test)]
+    pub fn entries(&self) -> impl Iterator<Item = (u32, &T)> {
+        let places = self.chunks.iter().flatten().zip(0..);
+        places.filter_map(|(place, index)| Some((index, place.value.as_ref()?)))
+    }
+
+    /// All things.
+    #[cfg(test)]
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries().map(|(_, value)| value)
+    }
+
     fn place_mut(&mut self, index: u32) -> &mut Place<T> {
         &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK]
     }

@@ -15,7 +15,8 @@ impl Conversations {
     }
 
     fn try_attach(&mut self, from: ShardId, key: &Key, user: &Name) -> Result<Head, Refusal> {
-        if matches!(key.kind(), Kind::Topic | Kind::Broadcast) {
+        // What needs no founding begins with whoever comes first, also if he comes with a cursor of an earlier run.
+        if key.kind() != Kind::Group {
             self.find_or_create(key)?;
         }
         let conversation = self.readable(key, user)?;

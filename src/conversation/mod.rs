@@ -228,10 +228,16 @@ impl Conversation {
         }
     }
 
-    /// A topic that nobody receives, that keeps nothing and remembers nothing: the next subscriber founds it anew, in another epoch.
+    /// A topic that nobody receives, or a direct conversation without a message, that keeps nothing and remembers nothing: whoever comes
+    /// next founds it anew, in another epoch.
     fn is_forgotten(&self) -> bool {
         let keeps_nothing = self.first > self.committed && self.in_flight.is_empty() && self.dedupe.is_empty();
-        self.key.kind() == Kind::Topic && self.interest.is_empty() && keeps_nothing
+        let is_refounded = match self.key.kind() {
+            Kind::Topic => self.interest.is_empty(),
+            Kind::Direct => self.committed == 0,
+            Kind::Group | Kind::Broadcast => false,
+        };
+        is_refounded && keeps_nothing
     }
 
     fn head(&self, user: &str) -> Head {

@@ -230,6 +230,14 @@ fn user_at(shard: ShardId, nth: usize) -> String {
     (0..).map(|i| format!("user{i}")).filter(|name| slots.home(name.as_bytes()) == shard).nth(nth).expect("there are many")
 }
 
+impl Conversations {
+    /// Who is attached to what: for each conversation and shard, the epoch and the number of attachments.
+    pub(crate) fn interests(&self) -> Vec<((Key, ShardId), (u64, u32))> {
+        let all = self.all.iter();
+        all.flat_map(|c| c.interest.iter().map(|&(shard, count)| ((c.key.clone(), shard), (c.epoch, count)))).collect()
+    }
+}
+
 // ---- provisional until committed
 
 #[test]
@@ -777,7 +785,7 @@ fn receipts_never_go_back_and_are_told_once() {
         _ => None,
     });
     let (lines, has_more) = lines.unwrap();
-    let seen: Vec<_> = lines.iter().map(|line| (&*line.user == b, line.delivered, line.read)).collect();
+    let seen: Vec<_> = lines.iter().map(|line| (*line.user == b, line.delivered, line.read)).collect();
     assert!(!has_more && seen.contains(&(true, 3, 2)) && seen.contains(&(false, 0, 0)), "{seen:?}");
 }
 

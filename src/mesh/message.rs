@@ -404,6 +404,9 @@ pub struct HandedOver {
     pub login_left_ms: u64,
 }
 
+/// Messages are moved through queues: what is large stands in a box.
+const _: () = assert!(size_of::<Request>() <= 112 && size_of::<Event>() <= 112);
+
 impl Event {
     /// Whether this answers a request, and so gives its credit back.
     pub fn is_answer(&self) -> bool {

@@ -12,7 +12,6 @@ use super::{Session, Users};
 use crate::conversation::{Key, Kind, Record};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{Event, Page, Part, Read, ReadFor, Refusal, Request, SessionKey};
-use crate::slab::Slab;
 use crate::slot::ShardId;
 use crate::wire::schema::{Direction, RecordKind};
 
@@ -32,6 +31,9 @@ impl Users {
 
     /// The mirror of a conversation that the home has just attached us to; it begins after `committed`.
     pub(super) fn mirror_attached(&mut self, key: &Key, epoch: u64, committed: u64) -> u32 {
+        if let Some(former) = self.find_mirror(key).filter(|&m| self.mirrors[m].epoch != epoch) {
+            self.retire_mirror(former);
+        }
         let index = self.find_mirror(key).unwrap_or_else(|| {
             let (index, _) = self.mirrors.insert(Mirror::new(key.clone(), epoch, committed + 1));
             let (mirrors, slots) = (&self.mirrors, &self.slots);
@@ -43,6 +45,12 @@ impl Users {
         index
     }
 
+    /// The group was disbanded and founded anew: what is left of the former one is handed out, and the name belongs to the new one.
+    fn retire_mirror(&mut self, index: u32) {
+        self.by_key.remove(self.slots.hash(self.mirrors[index].key.bytes()), index);
+        self.mirrors[index].attachments = 0;
+    }
+
     /// Tells the home when nobody here receives the conversation any more.
     pub(super) fn release_mirror(&mut self, index: u32, fx: &mut Effects) {
         let mirror = &self.mirrors[index];
@@ -52,18 +60,18 @@ impl Users {
         let hash = self.slots.hash(mirror.key.bytes());
         self.by_key.remove(hash, index);
         self.fanning_out.retain(|&i| i != index);
-        if let Some(Mirror { key, epoch, attachments, lag, newcomers, .. }) = self.mirrors.remove(index) {
-            self.lagging -= usize::from(lag != Lag::None);
-            let detach = Request::Detach { key: key.clone(), epoch, attachments };
-            self.credits.send(self.slots.home(key.bytes()), detach, fx);
-            newcomers.into_iter().for_each(|newcomer| self.member_entered(&key, &newcomer, fx));
+        if let Some(Mirror { key, epoch, attachments, .. }) = self.mirrors.remove(index)
+            && attachments > 0
+        {
+            self.credits.send(self.slots.home(key.bytes()), Request::Detach { key, epoch, attachments }, fx);
         }
     }
 
     /// A session receives live from `next` on.
     pub(super) fn link(&mut self, mirror: u32, session: u32, next: u64, filter: Option<Box<Filter>>) {
+        let key = self.key_of_index(session);
         let Session { connection, links, .. } = &mut self.sessions[session];
-        let place = self.mirrors[mirror].add(*connection, session, links.len() as u32, next, filter);
+        let place = self.mirrors[mirror].add(*connection, key, links.len() as u32, next, filter);
         links.push(Link { mirror, place });
     }
 
@@ -79,6 +87,11 @@ impl Users {
             mirrors[moved.mirror].receiver_mut(moved.place).link = removed.link;
         }
         self.release_mirror(mirror, fx);
+    }
+
+    /// The way of a session to where it receives a conversation live.
+    pub(super) fn link_to(&self, session: u32, key: &Key) -> Option<Link> {
+        self.sessions[session].links.iter().find(|link| self.mirrors[link.mirror].key == *key).copied()
     }
 
     /// The place of a session in a mirror, if it receives live.
@@ -116,16 +129,20 @@ impl Users {
         // Whoever has no mirror has just detached.
         let Some(index) = self.find_mirror(&key) else { return };
         let mirror = &mut self.mirrors[index];
-        if mirror.lag != Lag::None || record.seq < mirror.next {
+        if record.seq < mirror.next {
+            return;
+        }
+        if mirror.lag != Lag::None {
+            mirror.acked.extend(publisher.map(|session| (record.seq, session)));
             return;
         }
         assert_eq!(record.seq, mirror.next, "{key:?}: a record is missing without a word");
         if mirror.waiting() >= QUEUE_MAX {
             mirror.lag = Lag::Behind;
-            self.lagging += 1;
+            mirror.acked.extend(publisher.map(|session| (record.seq, session)));
             return;
         }
-        self.enqueue(index, Item::Record { record, publisher, reread: false });
+        self.enqueue(index, Item::Record { record, publisher });
     }
 
     fn enqueue(&mut self, index: u32, item: Item) {
@@ -140,21 +157,31 @@ impl Users {
     }
 
     /// The mirror fell behind, and here is what it missed.
-    pub(super) fn mirror_page(&mut self, key: &Key, result: Result<Box<Page>, Refusal>) {
+    pub(super) fn mirror_page(&mut self, key: &Key, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
+        // If it is not reading, an earlier mirror of this name asked.
         let Some(index) = self.find_mirror(key).filter(|&index| self.mirrors[index].lag == Lag::Reading) else { return };
-        // Refused: the group is gone, and those who received it have seen that in the log or never will.
-        let Ok(page) = result else { return };
+        let page = match result {
+            Ok(page) if page.head.epoch == self.mirrors[index].epoch => page,
+            // The group is gone, and may have been founded anew: who received it has seen that in the log or never will.
+            _ => return self.mirror_gone(index, fx),
+        };
         self.mirrors[index].lag = if page.has_more { Lag::Behind } else { Lag::None };
-        self.lagging -= usize::from(!page.has_more);
         let mut skips = page.skips.into_iter().peekable();
         for record in page.records {
             while let Some(skipped) = skips.next_if(|s| s.from < record.seq) {
-                self.enqueue(index, Item::Skip(skipped));
+                self.enqueue_missed(index, Item::Skip(skipped));
             }
-            self.enqueue(index, Item::Record { record, publisher: None, reread: true });
+            let publisher = self.mirrors[index].acked_by(record.seq);
+            self.enqueue_missed(index, Item::Record { record, publisher });
         }
-        skips.for_each(|skipped| self.enqueue(index, Item::Skip(skipped)));
+        skips.for_each(|skipped| self.enqueue_missed(index, Item::Skip(skipped)));
         self.fan_out_next(index);
+    }
+
+    fn enqueue_missed(&mut self, index: u32, item: Item) {
+        if item.to() >= self.mirrors[index].next {
+            self.enqueue(index, item);
+        }
     }
 
     // ---- the fan-out
@@ -178,26 +205,11 @@ impl Users {
 
     fn fan_out_one(&mut self, index: u32, budget: &mut usize, fx: &mut Effects) {
         loop {
-            let Users { mirrors, sessions, .. } = self;
-            let Some(mirror) = mirrors.get_mut(index) else { return };
-            let mut has_ack = |session: u32, record: &Record| has_ack(sessions, session, record);
-            let Some(changes) = mirror.hand_out(budget, &mut has_ack, fx) else { return };
+            let Some(mirror) = self.mirrors.get_mut(index) else { return };
+            let Some(changes) = mirror.hand_out(budget, fx) else { return };
             for record in changes {
-                self.take_newcomers(index, record.seq, fx);
                 self.members_changed(index, &record, fx);
             }
-            // The record of a new member may have been trimmed before it was read.
-            let Some(mirror) = self.mirrors.get(index) else { return };
-            self.take_newcomers(index, mirror.pending_from() - 1, fx);
-        }
-    }
-
-    fn take_newcomers(&mut self, index: u32, seq: u64, fx: &mut Effects) {
-        while let Some(mirror) = self.mirrors.get_mut(index)
-            && let Some(newcomer) = mirror.next_newcomer(seq)
-        {
-            let key = mirror.key.clone();
-            self.member_entered(&key, &newcomer, fx);
         }
     }
 
@@ -223,26 +235,41 @@ impl Users {
         match record.content.kind {
             RecordKind::removed | RecordKind::left => {
                 if let Some(user) = record.content.subject.as_ref().and_then(|name| self.find_user(name)) {
-                    self.no_longer_member(mirror, user, record.seq, fx);
+                    self.no_longer_member(mirror, user, (record.epoch, record.seq), fx);
                 }
             }
-            RecordKind::disbanded => {
-                let mut users: Vec<u32> = self.mirrors[mirror].receivers().map(|session| self.sessions[session].user).collect();
-                users.dedup();
-                users.into_iter().for_each(|user| self.no_longer_member(mirror, user, record.seq, fx));
-            }
+            RecordKind::disbanded => self.mirror_gone(mirror, fx),
             _ => {}
         }
     }
 
-    /// A session that was attached after this record belongs to one who has become a member again.
-    fn no_longer_member(&mut self, mirror: u32, user: u32, seq: u64, fx: &mut Effects) {
+    /// The group is gone: nobody receives it any more.
+    fn mirror_gone(&mut self, mirror: u32, fx: &mut Effects) {
+        let end = (self.mirrors[mirror].epoch, u64::MAX);
+        let mut users: Vec<u32> = self.mirrors[mirror].receivers().map(|session| self.sessions[session].user).collect();
+        users.sort_unstable();
+        users.dedup();
+        users.into_iter().for_each(|user| self.no_longer_member(mirror, user, end, fx));
+    }
+
+    /// A member who was removed is back, and a session of his waits here to be told of the removal: it is, before anything new.
+    pub(super) fn end_former_membership(&mut self, session: u32, Link { mirror, place }: Link, fx: &mut Effects) {
+        let name = self.users[self.sessions[session].user].name.clone();
+        self.mirrors[mirror].hand_up_to_the_end(place, &name, fx);
+        self.unlink(mirror, place, fx);
+    }
+
+    /// `end`: the place of the record that ended his membership. If he has become a member again after it, his list keeps the group, and so
+    /// do sessions that were attached after it.
+    fn no_longer_member(&mut self, mirror: u32, user: u32, end: (u64, u64), fx: &mut Effects) {
         let Some(key) = self.mirrors.get(mirror).map(|m| m.key.clone()) else { return };
-        self.strike_from_list(user, &key, fx);
+        if self.users[user].entry(&key).is_none_or(|entry| entry.joined <= end) {
+            self.strike_from_list(user, &key, fx);
+        }
         let sessions = self.users[user].sessions.clone();
         for session in sessions {
             if let Some(place) = self.place_of(session, mirror)
-                && self.mirrors[mirror].was_there_at(place, seq)
+                && self.mirrors[mirror].was_there_at(place, end.1)
             {
                 self.unlink(mirror, place, fx);
             }
@@ -286,11 +313,4 @@ impl Users {
             }
         }
     }
-}
-
-/// Whether a session has been told the place of a record as its own; says so once.
-fn has_ack(sessions: &mut Slab<Session>, session: u32, record: &Record) -> bool {
-    let Some(more) = &mut sessions[session].more else { return false };
-    let at = more.acked.iter().position(|&place| place == (record.epoch, record.seq));
-    at.map(|at| more.acked.swap_remove(at)).is_some()
 }

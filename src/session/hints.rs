@@ -19,11 +19,12 @@ impl Users {
 
     /// As the home of `user`: put it into his list.
     pub(super) fn hint(&mut self, from: ShardId, user: &str, key: Key, then: Then, fx: &mut Effects) {
-        let result = self.put_into_list(user, &key);
+        let result = self.put_into_list(user, &key).map(|_| ());
         fx.event(from, Event::Hinted { key, then, result });
     }
 
-    fn put_into_list(&mut self, user: &str, key: &Key) -> Result<(), Refusal> {
+    /// Gives the index of the user.
+    pub(super) fn put_into_list(&mut self, user: &str, key: &Key) -> Result<u32, Refusal> {
         if self.find_user(user).is_none() && self.users.len() >= self.limits.conversations_per_shard_max as usize {
             return Err(Refusal::busy());
         }
@@ -35,7 +36,7 @@ impl Users {
         if matches!(entry.hint, HintState::Unknown) {
             entry.hint = HintState::Ready;
         }
-        Ok(())
+        Ok(user)
     }
 
     /// The hint is in: go on with what it was for.

@@ -110,11 +110,6 @@ impl Users {
                     let items = Some(b.create_vector(&items));
                     s::ConversationsPage::create(b, &s::ConversationsPageArgs { items, next, has_more })
                 });
-                // The homes of the others say that he is no member: the list was only a hint.
-                let user = self.sessions[reply.session.index].user;
-                for (key, ..) in lines.iter().filter(|(key, _, d)| d.is_none() && key.kind() == Kind::Group) {
-                    self.strike_from_list(user, key, fx);
-                }
             }
             Gathered::Presence { users } => self.answer_presence(connection, reply.reference, &users, fx),
             Gathered::Receivers { sessions } => fx.answer(connection, reply.reference, |b| {
@@ -124,8 +119,15 @@ impl Users {
     }
 
     pub(super) fn described(&mut self, part: Part, description: Option<Box<Description>>, fx: &mut Effects) {
-        if let Gathered::Conversations { lines, .. } = &mut self.gathers[part.gather].what {
-            lines[part.index as usize].2 = description;
+        let Gather { reply, what, .. } = &mut self.gathers[part.gather];
+        if let Gathered::Conversations { lines, .. } = what {
+            let (session, line) = (reply.session, &mut lines[part.index as usize]);
+            let key = (description.is_none() && line.0.kind() == Kind::Group).then(|| line.0.clone());
+            line.2 = description;
+            // Its home says that he is no member: the list was only a hint.
+            if let (Some(key), Some(user)) = (key, self.session(session).map(|s| s.user)) {
+                self.strike_from_list(user, &key, fx);
+            }
         }
         self.gathered(part.gather, fx);
     }

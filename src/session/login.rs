@@ -1,5 +1,6 @@
 //! Login and leaving: who a session belongs to, and what it receives from the start.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::receive::Start;
@@ -93,7 +94,11 @@ impl Users {
             let start = Start { cursor, filter, ..Start::default() };
             Ok((cursor.is_some() || !listed).then(|| (Key::new(user, address), start)))
         };
-        resume.iter().filter_map(|item| read(item).transpose()).collect()
+        let mut list = resume.iter().filter_map(|item| read(item).transpose()).collect::<Result<Vec<_>, _>>()?;
+        // What is named twice is received once.
+        let mut seen = BTreeSet::new();
+        list.retain(|(key, _)| seen.insert(key.clone()));
+        Ok(list)
     }
 
     pub(super) fn find_user(&self, name: &str) -> Option<u32> {

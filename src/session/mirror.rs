@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::frames;
 use super::receive::Filter;
-use crate::conversation::{Key, Kind, Name, Record};
+use crate::conversation::{Key, Kind, Record};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{SessionKey, Skipped};
 use crate::ring::{Segment, Slot};
@@ -39,9 +39,9 @@ pub(super) struct Mirror {
     pub(super) attachments: u32,
     queue: VecDeque<Item>,
     round: Option<Round>,
-    /// New members whose record has not been handed out yet; what comes before it may say that they were removed.
-    pub(super) newcomers: VecDeque<Newcomer>,
     pub(super) lag: Lag,
+    /// Records that were not taken, and the sessions here that have an ack for them.
+    pub(super) acked: VecDeque<(u64, SessionKey)>,
     /// It is in the list of those with something to hand out.
     pub(super) is_fanning_out: bool,
 }
@@ -57,19 +57,11 @@ pub(super) enum Lag {
     Reading,
 }
 
-/// A user of this shard has become a member.
-pub(super) struct Newcomer {
-    pub(super) user: Name,
-    /// Of the record that made him one.
-    pub(super) place: (u64, u64),
-    /// The session that has the ack for it.
-    pub(super) publisher: Option<SessionKey>,
-}
-
 /// One session that receives the conversation live.
 pub(super) struct Receiver {
     connection: Slot,
     pub(super) session: u32,
+    generation: u32,
     /// Its place in the session's list of links.
     pub(super) link: u32,
     next: u64,
@@ -78,11 +70,10 @@ pub(super) struct Receiver {
 
 /// What is handed to each receiver: a record, or word of numbers that do not come.
 pub(super) enum Item {
-    /// The session that published it has its ack instead. `reread`: from the log, which does not say which session that was.
+    /// The session that published it has its ack instead.
     Record {
         record: Arc<Record>,
         publisher: Option<SessionKey>,
-        reread: bool,
     },
     Skip(Skipped),
 }
@@ -96,9 +87,8 @@ struct Round {
     from: u64,
     to: u64,
     bytes: usize,
-    /// Sessions that do not get all of it.
+    /// Indexes of sessions that do not get all of it.
     publishers: SmallVec<[u32; 4]>,
-    reread: bool,
     /// How many of the receivers have got it.
     position: usize,
 }
@@ -119,6 +109,22 @@ impl Item {
         match self {
             Item::Record { record, .. } => record.seq,
             Item::Skip(skipped) => skipped.to,
+        }
+    }
+
+    fn encode(&self, key: &Key, epoch: u64, fx: &mut Effects) -> Segment {
+        match self {
+            Item::Record { record, .. } => fx.message(key, "", record),
+            Item::Skip(skipped) => fx.frame(0, |b| frames::skip(b, key.address(""), epoch, *skipped)),
+        }
+    }
+
+    fn ends_membership_of(&self, user: &str) -> bool {
+        let Item::Record { record, .. } = self else { return false };
+        match record.content.kind {
+            RecordKind::removed | RecordKind::left => record.content.subject.as_deref() == Some(user),
+            RecordKind::disbanded => true,
+            _ => false,
         }
     }
 
@@ -143,8 +149,8 @@ impl Mirror {
             attachments: 0,
             queue: VecDeque::new(),
             round: None,
-            newcomers: VecDeque::new(),
             lag: Lag::None,
+            acked: VecDeque::new(),
             is_fanning_out: false,
         }
     }
@@ -152,8 +158,16 @@ impl Mirror {
     // ---- receivers
 
     /// Adds a receiver; gives its place.
-    pub(super) fn add(&mut self, connection: Slot, session: u32, link: u32, next: u64, filter: Option<Box<Filter>>) -> u32 {
-        self.live.push(Receiver { connection, session, link, next, filter });
+    pub(super) fn add(
+        &mut self,
+        connection: Slot,
+        session: SessionKey,
+        link: u32,
+        next: u64,
+        filter: Option<Box<Filter>>,
+    ) -> u32 {
+        let SessionKey { index, generation } = session;
+        self.live.push(Receiver { connection, session: index, generation, link, next, filter });
         self.live.len() as u32 - 1
     }
 
@@ -208,20 +222,9 @@ impl Mirror {
         self.round.is_some() || !self.queue.is_empty()
     }
 
-    /// The first number that not all receivers have got.
-    pub(super) fn pending_from(&self) -> u64 {
-        let first = self.queue.front().map_or(self.next, Item::from);
-        self.round.as_ref().map_or(first, |round| round.from)
-    }
-
-    /// The next new member whose record, up to this number, has been handed out.
-    pub(super) fn next_newcomer(&mut self, seq: u64) -> Option<Newcomer> {
-        self.newcomers.pop_front_if(|newcomer| newcomer.place.1 <= seq)
-    }
-
     /// Whether the receiver at a place was there when this number was given out: else it has been attached later.
     pub(super) fn was_there_at(&self, place: u32, seq: u64) -> bool {
-        self.live[place as usize].next <= seq + 1
+        self.live[place as usize].next <= seq.saturating_add(1)
     }
 
     pub(super) fn enqueue(&mut self, item: Item) {
@@ -230,13 +233,8 @@ impl Mirror {
     }
 
     /// Hands out as much as the budget allows. Gives the changes of a round that has come to its end, and `None` when the budget has, or
-    /// nothing waits. `has_ack` says whether a session has an ack for a record that was read again.
-    pub(super) fn hand_out(
-        &mut self,
-        budget: &mut usize,
-        has_ack: &mut impl FnMut(u32, &Record) -> bool,
-        fx: &mut Effects,
-    ) -> Option<Changes> {
+    /// nothing waits.
+    pub(super) fn hand_out(&mut self, budget: &mut usize, fx: &mut Effects) -> Option<Changes> {
         if self.round.is_none() {
             self.round = self.begin_round(fx);
         }
@@ -252,7 +250,7 @@ impl Mirror {
                 fx.deliveries += round.items.len() as u64;
                 round.whole.iter().for_each(|run| fx.send(receiver.connection, run.clone(), Weight::Data));
             } else {
-                receiver.take_one_by_one(round, &self.key, self.epoch, has_ack, fx);
+                round.items.iter().for_each(|(item, frame)| receiver.take(item, frame, &self.key, self.epoch, fx));
             }
         }
         let items = self.round.take().map(|round| round.items).unwrap_or_default();
@@ -272,23 +270,43 @@ impl Mirror {
             to: first,
             bytes: 0,
             publishers: SmallVec::new(),
-            reread: false,
             position: 0,
         };
         while round.bytes < ROUND_BYTES
             && let Some(item) = self.queue.pop_front()
         {
             let last = item.ends_round();
-            let frame = match &item {
-                Item::Record { record, .. } => fx.message(&self.key, "", record),
-                Item::Skip(skipped) => fx.frame(0, |b| frames::skip(b, self.key.address(""), self.epoch, *skipped)),
-            };
+            let frame = item.encode(&self.key, self.epoch, fx);
             round.push(item, frame);
             if last {
                 break;
             }
         }
         Some(round)
+    }
+
+    /// Hands one receiver what waits for him, up to the record that ends his user's membership.
+    pub(super) fn hand_up_to_the_end(&mut self, place: u32, user: &str, fx: &mut Effects) {
+        let receiver = &mut self.live[place as usize];
+        for (item, frame) in self.round.iter().flat_map(|round| &round.items) {
+            receiver.take(item, frame, &self.key, self.epoch, fx);
+            if item.ends_membership_of(user) {
+                return;
+            }
+        }
+        for item in &self.queue {
+            let frame = item.encode(&self.key, self.epoch, fx);
+            receiver.take(item, &frame, &self.key, self.epoch, fx);
+            if item.ends_membership_of(user) {
+                return;
+            }
+        }
+    }
+
+    /// The session here that has an ack for a record which was not taken when it came.
+    pub(super) fn acked_by(&mut self, seq: u64) -> Option<SessionKey> {
+        while self.acked.pop_front_if(|(acked, _)| *acked < seq).is_some() {}
+        self.acked.pop_front_if(|(acked, _)| *acked == seq).map(|(_, session)| session)
     }
 
     /// Session and link of a receiver.
@@ -313,9 +331,8 @@ impl Round {
     fn push(&mut self, item: Item, frame: Segment) {
         self.to = item.to();
         self.bytes += frame.len();
-        if let Item::Record { publisher, reread, .. } = &item {
-            self.publishers.extend(publisher.map(|session| session.index));
-            self.reread |= reread;
+        if let Item::Record { publisher: Some(session), .. } = &item {
+            self.publishers.push(session.index);
         }
         if !self.whole.last_mut().is_some_and(|last| last.merge(&frame)) {
             self.whole.push(frame.clone());
@@ -326,33 +343,24 @@ impl Round {
 
 impl Receiver {
     fn takes_all_of(&self, round: &Round) -> bool {
-        self.next == round.from && self.filter.is_none() && !round.reread && !round.publishers.contains(&self.session)
+        self.next == round.from && self.filter.is_none() && !round.publishers.contains(&self.session)
     }
 
-    fn take_one_by_one(
-        &mut self,
-        round: &Round,
-        key: &Key,
-        epoch: u64,
-        has_ack: &mut impl FnMut(u32, &Record) -> bool,
-        fx: &mut Effects,
-    ) {
-        for (item, frame) in &round.items {
-            if self.next > item.to() {
-                continue;
-            }
-            self.next = item.to() + 1;
-            let record = match item {
-                Item::Record { publisher: Some(session), .. } if session.index == self.session => continue,
-                Item::Record { record, reread: true, .. } if has_ack(self.session, record) => continue,
-                Item::Record { record, .. } => Some(&**record),
-                Item::Skip(_) => None,
-            };
-            let passes = self.filter.as_mut().is_none_or(|f| f.passes(key, epoch, item.to(), record, self.connection, fx));
-            if passes {
-                fx.deliveries += 1;
-                fx.send(self.connection, frame.clone(), Weight::Data);
-            }
+    fn take(&mut self, item: &Item, frame: &Segment, key: &Key, epoch: u64, fx: &mut Effects) {
+        if self.next > item.to() {
+            return;
+        }
+        self.next = item.to() + 1;
+        let me = SessionKey { index: self.session, generation: self.generation };
+        let record = match item {
+            Item::Record { publisher, .. } if *publisher == Some(me) => return,
+            Item::Record { record, .. } => Some(&**record),
+            Item::Skip(_) => None,
+        };
+        let passes = self.filter.as_mut().is_none_or(|f| f.passes(key, epoch, item.from(), record, self.connection, fx));
+        if passes {
+            fx.deliveries += 1;
+            fx.send(self.connection, frame.clone(), Weight::Data);
         }
     }
 }

@@ -15,8 +15,12 @@ mod presence;
 mod publish;
 mod receive;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 mod user;
+#[cfg(test)]
+mod world;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -53,8 +57,6 @@ pub struct Users {
     by_key: Index,
     /// Mirrors with a fan-out that is not finished, oldest first.
     fanning_out: VecDeque<u32>,
-    /// How many mirrors have stopped taking records for a while.
-    lagging: usize,
     gathers: Slab<Gather>,
     credits: Credits,
     /// Users whose last session left, and when they will be seen to be gone: in the order of time, since all wait equally long.
@@ -145,7 +147,6 @@ impl Users {
             mirrors: Slab::default(),
             by_key: Index::default(),
             fanning_out: VecDeque::new(),
-            lagging: 0,
             gathers: Slab::default(),
             credits: Credits::new(slots.shards(), limits.lane_capacity),
             lingering: VecDeque::new(),
@@ -265,6 +266,11 @@ impl Users {
     /// From now on nothing is published. What was is still delivered.
     pub fn stop_publishing(&mut self) {
         self.is_stopping = true;
+    }
+
+    /// Whether it is time to look for answers, lest clients be told `busy` for no better reason than a long turn.
+    pub fn is_short_of_credits(&mut self) -> bool {
+        self.credits.take_shortage()
     }
 
     /// Whether every request that left here has been answered.

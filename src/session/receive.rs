@@ -4,7 +4,7 @@
 //! records of that conversation pass it by meanwhile. The page that reaches the end of the log comes through the same lane as the records
 //! that follow it, so from that page on the session is live, with neither gap nor repeat and nothing buffered.
 
-use super::mirror::Newcomer;
+use super::fan_out::Link;
 use super::{Failure, More, Outcome, Users, address, bad_request, frames};
 use crate::conversation::{Key, Kind, Name, Record};
 use crate::effects::{Effects, Weight};
@@ -108,14 +108,19 @@ impl Users {
     /// Says whether the session had been receiving it, or was about to.
     fn stop_receiving(&mut self, session: SessionKey, key: &Key, fx: &mut Effects) -> bool {
         if let Some(catch_up) = self.take_catch_up(session, key) {
+            if let Some(reference) = catch_up.start.reference {
+                let reply = Reply { session, reference };
+                self.answered(reply);
+                self.fail(reply, &bad_request("a later request about this conversation took its place"), fx);
+            }
             self.abandon(catch_up, fx);
             return true;
         }
-        let place = self.find_mirror(key).and_then(|mirror| Some((mirror, self.place_of(session.index, mirror)?)));
-        if let Some((mirror, place)) = place {
+        let link = self.link_to(session.index, key);
+        if let Some(Link { mirror, place }) = link {
             self.unlink(mirror, place, fx);
         }
-        place.is_some()
+        link.is_some()
     }
 
     /// A session begins to receive a conversation.
@@ -182,7 +187,8 @@ impl Users {
     fn not_attached(&mut self, session: SessionKey, key: &Key, refusal: Refusal, fx: &mut Effects) {
         let Some(catch_up) = self.take_catch_up(session, key) else { return };
         let user = self.sessions[session.index].user;
-        if refusal.code == ErrorCode::unknown_conversation {
+        // A direct one that has no log yet may be about to get one.
+        if refusal.code == ErrorCode::unknown_conversation && key.kind() == Kind::Group {
             self.strike_from_list(user, key, fx);
         }
         if key.kind() == Kind::Topic {
@@ -235,16 +241,13 @@ impl Users {
     }
 
     fn take_catch_up(&mut self, session: SessionKey, key: &Key) -> Option<CatchUp> {
-        let is_lagging = self.lagging > 0;
         let session = self.session(session)?;
         let more = session.more.as_mut()?;
         let at = more.catch_ups.iter().position(|c| c.key == *key)?;
         let catch_up = more.catch_ups.remove(at);
         if more.catch_ups.is_empty() {
-            if !is_lagging {
-                more.acked.clear();
-            }
-            if more.acked.is_empty() && more.watching.is_empty() && !more.awaits_drain {
+            more.acked.clear();
+            if more.watching.is_empty() && !more.awaits_drain {
                 session.more = None;
             }
         }
@@ -307,7 +310,7 @@ impl Users {
     /// A page of a log has come: for a sync, a session, or a mirror.
     pub(super) fn page(&mut self, key: Key, purpose: ReadFor, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
         match purpose {
-            ReadFor::Mirror => self.mirror_page(&key, result),
+            ReadFor::Mirror => self.mirror_page(&key, result, fx),
             ReadFor::CatchUp(session) => self.backlog_page(session, &key, result, fx),
             ReadFor::Sync(reply) => {
                 let Some(connection) = self.answered(reply) else { return };
@@ -323,6 +326,10 @@ impl Users {
     fn backlog_page(&mut self, session: SessionKey, key: &Key, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
         let is_reading = self.catch_up(session, key).is_some_and(|c| c.state == State::Reading);
         if !is_reading {
+            // It is not wanted any more; others may have waited for it.
+            if self.session(session).is_some() {
+                self.catch_up_next(session, fx);
+            }
             return;
         }
         let Ok(page) = result else {
@@ -335,6 +342,9 @@ impl Users {
             }
             return self.catch_up_next(session, fx);
         };
+        if self.catch_up(session, key).is_some_and(|c| c.epoch != page.head.epoch) {
+            return self.begin_again(session, key, fx);
+        }
         self.send_backlog(session, key, &page, fx);
         let connection = self.sessions[session.index].connection;
         self.more(session).awaits_drain = true;
@@ -347,6 +357,17 @@ impl Users {
         }
     }
 
+    /// The group was disbanded and founded anew, and he is a member again: he is told by a gap.
+    fn begin_again(&mut self, session: SessionKey, key: &Key, fx: &mut Effects) {
+        let acked = std::mem::take(&mut self.more(session).acked);
+        let Some(catch_up) = self.take_catch_up(session, key) else { return };
+        let start = Start { cursor: Some((catch_up.epoch, catch_up.next - 1)), ..Start::default() };
+        self.abandon(catch_up, fx);
+        self.attach(session, key.clone(), start, fx);
+        self.more(session).acked = acked;
+        self.catch_up_next(session, fx);
+    }
+
     fn send_backlog(&mut self, session: SessionKey, key: &Key, page: &Page, fx: &mut Effects) {
         let viewer = self.user_of(session).name.clone();
         let connection = self.sessions[session.index].connection;
@@ -354,14 +375,18 @@ impl Users {
         let acked = &more.acked;
         let filter = more.catch_ups.iter_mut().find(|c| c.key == *key).and_then(|c| c.start.filter.as_mut());
         let (mut filter, epoch) = (filter, page.head.epoch);
-        let say_skip = |skipped: Skipped, fx: &mut Effects| {
+        let say_skip = |skipped: Skipped, filter: &mut Option<&mut Box<Filter>>, fx: &mut Effects| {
+            if let Some(filter) = filter {
+                // What it passed over before this is said first.
+                filter.passes(key, epoch, skipped.from, None, connection, fx);
+            }
             let frame = fx.frame(0, |b| frames::skip(b, key.address(&viewer), epoch, skipped));
             fx.send(connection, frame, Weight::Data);
         };
         let mut skips = page.skips.iter().copied().peekable();
         for record in &page.records {
             while let Some(skipped) = skips.next_if(|s| s.from < record.seq) {
-                say_skip(skipped, fx);
+                say_skip(skipped, &mut filter, fx);
             }
             let passes = filter.as_mut().is_none_or(|f| f.passes(key, epoch, record.seq, Some(record), connection, fx));
             if passes && !acked.contains(&(record.epoch, record.seq)) {
@@ -370,20 +395,18 @@ impl Users {
                 fx.send(connection, frame, Weight::Data);
             }
         }
-        skips.for_each(|skipped| say_skip(skipped, fx));
+        skips.for_each(|skipped| say_skip(skipped, &mut filter, fx));
     }
 
-    /// A session has an ack for a record that it may meet again: in its own backlog, or in what a mirror reads again.
+    /// A session that catches up has an ack for a record that stands in its backlog.
     pub(super) fn remember_ack(&mut self, session: SessionKey, place: (u64, u64)) {
-        let is_lagging = self.lagging > 0;
-        let Some(session) = self.session(session) else { return };
-        let catches_up = session.more.as_ref().is_some_and(|more| !more.catch_ups.is_empty());
-        if is_lagging || catches_up {
-            let acked = &mut session.more.get_or_insert_default().acked;
-            if acked.len() >= ACKED_MAX {
-                acked.remove(0);
+        if let Some(more) = self.session(session).and_then(|s| s.more.as_mut())
+            && !more.catch_ups.is_empty()
+        {
+            if more.acked.len() >= ACKED_MAX {
+                more.acked.remove(0);
             }
-            acked.push(place);
+            more.acked.push(place);
         }
     }
 
@@ -396,29 +419,23 @@ impl Users {
         publisher: Option<SessionKey>,
         fx: &mut Effects,
     ) {
-        let newcomer = Newcomer { user: user.clone(), place, publisher };
-        match self.find_mirror(key) {
-            Some(index) if self.mirrors[index].pending_from() <= place.1 => self.mirrors[index].newcomers.push_back(newcomer),
-            _ => self.member_entered(key, &newcomer, fx),
+        // The hint has put it there, but what came meanwhile of an earlier membership may have struck it.
+        let Ok(user) = self.put_into_list(user, key) else { return };
+        if let Some(entry) = self.users[user].entry_mut(key) {
+            entry.joined(place);
         }
-    }
-
-    /// Everyone here has seen the record that made him a member. If one before it had removed him, his list does not know any more.
-    pub(super) fn member_entered(&mut self, key: &Key, newcomer: &Newcomer, fx: &mut Effects) {
-        let Newcomer { user, place, publisher } = newcomer;
-        let Some(user) = self.find_user(user) else { return };
-        let entries_max = self.limits.conversations_per_user_max as usize;
-        let _ = self.users[user].list(self.slots).insert(key, entries_max);
         for index in self.users[user].sessions.clone() {
             let session = self.key_of_index(index);
-            let mirror = self.find_mirror(key);
-            let receives = self.catch_up(session, key).is_some() || mirror.is_some_and(|m| self.place_of(index, m).is_some());
-            if !receives {
-                let start = Start { from_visible: true, ..Start::default() };
-                self.attach(session, key.clone(), start, fx);
-                if *publisher == Some(session) {
-                    self.remember_ack(session, *place);
-                }
+            if let Some(link) = self.link_to(index, key) {
+                self.end_former_membership(index, link, fx);
+            }
+            match self.catch_up(session, key).map(|c| (c.state, c.epoch)) {
+                None => self.attach(session, key.clone(), Start { from_visible: true, ..Start::default() }, fx),
+                Some((state, epoch)) if state != State::Attaching && epoch != place.0 => self.begin_again(session, key, fx),
+                Some(_) => continue,
+            }
+            if publisher == Some(session) {
+                self.remember_ack(session, place);
             }
         }
     }

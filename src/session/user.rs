@@ -82,6 +82,8 @@ pub(super) struct Entry {
     /// His devices have received up to here, as far as they said so.
     pub(super) devices: Vec<(Box<str>, u64)>,
     pub(super) hint: HintState,
+    /// Groups: epoch and seq of the record that made him a member, as far as it has been told.
+    pub(super) joined: (u64, u64),
 }
 
 /// Whether the other side's list knows of a direct conversation, so that messages may be written to it.
@@ -131,7 +133,7 @@ impl List {
             self.order.insert(self.last_number, key.clone());
             let hint = if key.kind() == Kind::Direct { HintState::Unknown } else { HintState::Ready };
             let (key, number) = (key.clone(), self.last_number);
-            let entry = Entry { key, number, epoch: 0, committed: 0, read: 0, devices: Vec::new(), hint };
+            let entry = Entry { key, number, epoch: 0, committed: 0, read: 0, devices: Vec::new(), hint, joined: (0, 0) };
             let slots = self.slots;
             let hash = |entry: &Entry| slots.hash(entry.key.bytes());
             self.entries.insert_unique(hash(&entry), entry, hash);
@@ -154,6 +156,15 @@ impl List {
 }
 
 impl Entry {
+    /// The user has become a member by this record. What is known of an earlier group of the same id is void.
+    pub(super) fn joined(&mut self, place: (u64, u64)) {
+        if self.epoch != place.0 {
+            (self.epoch, self.read) = (place.0, 0);
+            self.devices.clear();
+        }
+        self.joined = self.joined.max(place);
+    }
+
     /// Where a device stands: what it said, or else (a new one) what the user has read.
     pub(super) fn cursor_of(&self, device: &str) -> u64 {
         self.devices.iter().find(|(name, _)| &**name == device).map_or(self.read, |&(_, seq)| seq)

@@ -78,3 +78,44 @@ async fn run(blueprint: Blueprint, ready: Sender<io::Result<RingHandle>>, rings:
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use glommio::{LocalExecutorBuilder, Placement};
+
+    /// What glommio has done since it was last asked: runs of its scheduler, polls of tasks.
+    fn done() -> (u64, u64) {
+        let stats = glommio::executor().executor_stats();
+        (stats.scheduler_runs(), stats.tasks_executed())
+    }
+
+    #[test]
+    fn a_turn_costs_glommio_nothing() {
+        let builder = LocalExecutorBuilder::new(Placement::Unbound).ring_depth(super::RING_DEPTH).io_memory(super::IO_MEMORY);
+        let executor = builder.make().expect("glommio has an executor");
+        executor.run(async {
+            let ran = Rc::new(Cell::new(0));
+            let task_ran = ran.clone();
+            glommio::spawn_local(async move {
+                loop {
+                    task_ran.set(task_ran.get() + 1);
+                    glommio::executor().yield_task_queue_now().await;
+                }
+            })
+            .detach();
+            // It may have begun already, as far as its first yield; from there on it is always ready.
+            let begun = ran.get();
+            done();
+            let turns: u64 = (0..10_000).map(std::hint::black_box).sum();
+            assert_eq!((turns, ran.get()), (49_995_000, begun), "a task that is ready does not run between turns");
+            assert_eq!(done(), (0, 0), "glommio was not even asked");
+            glommio::executor().yield_task_queue_now().await;
+            assert_eq!(ran.get(), begun + 1, "one yield is one run of what is ready");
+            let (scheduled, polled) = done();
+            assert!(scheduled >= 1 && polled >= 1, "{scheduled} {polled}");
+        });
+    }
+}

@@ -1,0 +1,579 @@
+//! The world under seeded streams of events: whatever clients do and in whichever order messages of different queues arrive, every
+//! session gets what the protocol promises. A failure names its seed and step; `CAMPANILE_SEED=n` runs that one alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::world::{Client, Got, Log, World};
+use crate::conversation::{Kind, Record};
+use crate::limits::Limits;
+use crate::slot::ShardId;
+use crate::wire::schema::{Direction, ErrorCode, ReceiptKind, RecordKind, Role, SkipReason};
+
+const SEEDS: u64 = 150;
+const STEPS: usize = 500;
+const USERS: [&str; 5] = ["ann", "bob", "cat", "dan", "eve"];
+const GROUPS: [&str; 2] = ["team", "club"];
+const TOPICS: [&str; 2] = ["topic:news", "topic:jobs"];
+const TAGS: [&str; 3] = ["red", "green", "blue"];
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    fn within(&mut self, low: u32, high: u32) -> u32 {
+        low + self.below((high - low + 1) as usize) as u32
+    }
+
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// Where a session stands in a conversation, by what it was told.
+#[derive(Clone, Debug)]
+struct Place {
+    epoch: u64,
+    next: u64,
+    /// He was out for a while: it may also go on here.
+    or: Option<u64>,
+    /// It began from a cursor that only the server knows, so a gap cannot be judged.
+    by_device: bool,
+    tags: Vec<&'static str>,
+}
+
+/// What a client makes of what it gets; whatever it cannot explain is a failure.
+#[derive(Default)]
+struct View {
+    user: &'static str,
+    places: BTreeMap<String, Place>,
+    /// Records that it wrote itself: it gets no other word of them.
+    acked: BTreeSet<(u64, u64)>,
+    /// The same, of repeated publishes: it may have got the record too.
+    repeated: BTreeSet<(u64, u64)>,
+    waiting: BTreeMap<u64, Asked>,
+    lost_interest: bool,
+}
+
+enum Asked {
+    Subscribe { to: String, cursor: Option<(u64, u64)>, tags: Vec<&'static str> },
+    Unsubscribe(String),
+    Other,
+}
+
+impl View {
+    fn look(&mut self, got: Got, world: &World) {
+        let asked = match got.reference() {
+            0 | 1 => None,
+            reference => Some(self.waiting.remove(&reference).expect("an answer to a question, and only one")),
+        };
+        match got {
+            Got::Message { to, epoch, seq, sender, body, kind, subject, tag } => {
+                let record = &world.logs[&epoch].records[seq as usize - 1];
+                let same = (record.seq, &*record.sender, &record.content.body[..], record.content.kind);
+                assert_eq!((seq, &*sender, &body[..], kind), same, "all see the same");
+                assert_eq!(subject.as_deref(), record.content.subject.as_deref());
+                assert_eq!(world.logs[&epoch].key.address(self.user).to_string(), to);
+                self.message(to, epoch, seq, tag.as_deref(), record, &world.logs[&epoch]);
+            }
+            Got::Ack { epoch, seq, duplicate, .. } => {
+                let place = (epoch, seq);
+                if duplicate {
+                    self.repeated.insert(place);
+                } else {
+                    assert!(self.acked.insert(place), "a place is given once");
+                }
+                assert!(seq as usize <= world.logs[&epoch].records.len());
+            }
+            Got::Subscribed { to, epoch, next, .. } => self.subscribed(asked, to, epoch, next, world),
+            Got::Gap { to, epoch, first, committed } => {
+                let place = self.places.get_mut(&to).expect("a gap in what is received");
+                let cannot = place.epoch != epoch || place.next < first || place.next > committed + 1;
+                let cannot = cannot || place.by_device;
+                assert!(cannot, "{to}: {place:?} could have been honoured: {first}..{committed}");
+                (place.epoch, place.next) = (epoch, first);
+            }
+            Got::Skip { to, epoch, from, until, why } => self.skip(&to, epoch, from, until, why, world),
+            Got::Error { about, code, .. } => {
+                // Over the window nothing was even looked at.
+                if let Some(Asked::Subscribe { to, .. }) = asked
+                    && code != ErrorCode::busy
+                {
+                    self.places.remove(&to);
+                }
+                if let Some(to) = about {
+                    self.places.remove(&to);
+                }
+            }
+            Got::Answer { .. } => {
+                if let Some(Asked::Unsubscribe(to)) = asked {
+                    self.places.remove(&to);
+                }
+            }
+            Got::Page { .. } | Got::Receipt { .. } | Got::Presence { .. } | Got::Ephemeral { .. } | Got::Dropped(_) => {}
+        }
+    }
+
+    /// The place, moved past what this client wrote itself.
+    fn advance(&mut self, to: &str) {
+        let Some(place) = self.places.get_mut(to) else { return };
+        while self.acked.contains(&(place.epoch, place.next)) || self.repeated.contains(&(place.epoch, place.next)) {
+            place.next += 1;
+        }
+        while let Some(seq) = place.or.filter(|&seq| self.acked.contains(&(place.epoch, seq))) {
+            place.or = Some(seq + 1);
+        }
+    }
+
+    fn message(&mut self, to: String, epoch: u64, seq: u64, tag: Option<&str>, record: &Record, log: &Log) {
+        assert!(!self.acked.contains(&(epoch, seq)), "{to} {seq}: the one who gets the ack does not get the message as well");
+        if log.key.kind() == Kind::Group {
+            assert!(may_see(log, self.user, seq), "{to} {seq}: {} was no member then", self.user);
+        }
+        if !self.places.contains_key(&to) && to.starts_with("direct:") {
+            self.places.insert(to.clone(), Place { epoch, next: 1, or: None, by_device: false, tags: Vec::new() });
+        }
+        let before = self.places.get(&to).cloned();
+        let expected = before.as_ref().is_some_and(|p| p.epoch == epoch && (p.next == seq || p.or == Some(seq)));
+        if !expected {
+            self.advance(&to);
+        }
+        let place = self.places.get_mut(&to).unwrap_or_else(|| panic!("{to} {seq}: it is not received"));
+        let expected = expected || place.or == Some(seq);
+        assert_eq!(place.epoch, epoch, "{to} {seq}: of another epoch than announced");
+        let again = seq < place.next && self.repeated.contains(&(epoch, seq));
+        assert!(expected || place.next == seq || again, "{to}: {seq} when {before:?} was next");
+        assert!(place.tags.is_empty() || tag.is_some_and(|tag| place.tags.contains(&tag)), "{to} {seq}: filtered");
+        place.next = if place.or == Some(seq) { seq + 1 } else { place.next.max(seq + 1) };
+        (place.or, place.by_device) = (None, false);
+        let is_back = may_see(log, self.user, log.records.len() as u64 + 1);
+        if ends(record, self.user) && !is_back {
+            self.places.remove(&to);
+        }
+    }
+
+    fn skip(&mut self, to: &str, epoch: u64, from: u64, until: u64, why: SkipReason, world: &World) {
+        assert!(from <= until && until as usize <= world.logs[&epoch].records.len(), "{to}: {from}..{until}");
+        if self.places.get(to).is_some_and(|p| p.next < from && p.or != Some(from)) {
+            self.advance(to);
+        }
+        let place = self.places.get_mut(to).unwrap_or_else(|| panic!("{to}: a skip of what is not received"));
+        assert_eq!(place.epoch, epoch);
+        assert!(from <= place.next || place.or == Some(from), "{to}: skips from {from} when {place:?} was next");
+        if place.or == Some(from) {
+            place.next = from;
+        }
+        for seq in from.max(place.next)..=until {
+            let content = &world.logs[&epoch].records[seq as usize - 1].content;
+            match why {
+                SkipReason::expired => assert!(content.ttl_ms > 0),
+                SkipReason::filtered => {
+                    let wanted = content.tag.as_deref().is_some_and(|tag| place.tags.contains(&tag));
+                    assert!(!wanted || self.acked.contains(&(epoch, seq)) || self.repeated.contains(&(epoch, seq)));
+                }
+                SkipReason::before_joined => {
+                    let is_his =
+                        |r: &Record| r.content.subject.as_deref() == Some(self.user) || r.content.kind == RecordKind::created;
+                    assert!(world.logs[&epoch].records[seq as usize..].iter().any(|r| is_his(r)), "he joined later");
+                }
+                _ => {}
+            }
+        }
+        place.next = place.next.max(until + 1);
+        place.or = None;
+    }
+
+    fn subscribed(&mut self, asked: Option<Asked>, to: String, epoch: u64, next: u64, world: &World) {
+        match asked {
+            Some(Asked::Subscribe { to: wanted, cursor, tags }) => {
+                assert_eq!(wanted, to);
+                let (epoch, next) = cursor.map_or((epoch, next), |(epoch, seq)| (epoch, seq + 1));
+                self.places.insert(to, Place { epoch, next, or: None, by_device: false, tags });
+            }
+            Some(_) => panic!("{to}: subscribed, but that was not the question"),
+            None => {
+                // What he wrote in an earlier membership is history to him now, if he may read it.
+                let records = world.logs.get(&epoch).map_or(&[][..], |log| &log.records);
+                let end = records.iter().rfind(|r| ends(r, self.user)).map_or(0, |r| r.seq);
+                let former: Vec<_> = self.acked.range((epoch, next)..=(epoch, end.max(next))).copied().collect();
+                for place in former.into_iter().filter(|place| place.1 <= end) {
+                    self.acked.remove(&place);
+                    self.repeated.insert(place);
+                }
+                let before = self.places.get(&to).map_or(0, |p| p.next);
+                self.advance(&to);
+                let Some(place) = self.places.get_mut(&to) else {
+                    let place = Place { epoch, next, or: None, by_device: true, tags: Vec::new() };
+                    self.places.insert(to, place);
+                    return;
+                };
+                let log = world.logs.get(&place.epoch);
+                let was_out = log.is_some_and(|log| {
+                    log.key.kind() == Kind::Group && log.records.iter().any(|r| r.seq + 1 >= before && ends(r, self.user))
+                });
+                if was_out && epoch != place.epoch {
+                    *place = Place { epoch, next, or: None, by_device: true, tags: Vec::new() };
+                } else if was_out {
+                    place.or = Some(next);
+                }
+            }
+        }
+    }
+
+    /// Everything that it receives has come.
+    fn check_complete(&mut self, world: &World) {
+        assert!(self.waiting.is_empty(), "every request is answered");
+        for (epoch, log) in &world.logs {
+            let to = log.key.address(self.user).to_string();
+            let is_due = match log.key.kind() {
+                Kind::Direct => log.key.users().contains(&self.user),
+                Kind::Group => may_see(log, self.user, log.records.len() as u64 + 1),
+                Kind::Topic => self.places.contains_key(&to),
+                Kind::Broadcast => true,
+            };
+            if !is_due {
+                continue;
+            }
+            let first = Place { epoch: *epoch, next: 1, or: None, by_device: false, tags: Vec::new() };
+            if log.key.kind() == Kind::Direct {
+                self.places.entry(to.clone()).or_insert(first);
+            }
+            self.advance(&to);
+            let place = self.places.get(&to).unwrap_or_else(|| panic!("{to} is not received"));
+            assert_eq!(place.epoch, *epoch, "{to}");
+            let is_wanted = |r: &&std::sync::Arc<Record>| {
+                let filtered = !place.tags.is_empty() && !r.content.tag.as_deref().is_some_and(|tag| place.tags.contains(&tag));
+                let own = self.acked.contains(&(r.epoch, r.seq)) || self.repeated.contains(&(r.epoch, r.seq));
+                r.seq >= place.next && !filtered && !own
+            };
+            let missing: Vec<u64> = log.records.iter().filter(is_wanted).map(|r| r.seq).collect();
+            assert!(missing.is_empty(), "{to}: {missing:?} never came; {place:?}");
+        }
+    }
+}
+
+/// Whether this record ends a user's membership.
+fn ends(record: &Record, user: &str) -> bool {
+    match record.content.kind {
+        RecordKind::removed | RecordKind::left => record.content.subject.as_deref() == Some(user),
+        RecordKind::disbanded => true,
+        _ => false,
+    }
+}
+
+/// Whether a user may see a record of a group: he is a member then, or it is the record that ends that. With the whole history: or he
+/// became one later.
+fn may_see(log: &Log, user: &str, seq: u64) -> bool {
+    let whole_history = log.records[0].content.body.ends_with(b"+");
+    let mut joined = None;
+    for record in &log.records {
+        let subject = record.content.subject.as_deref() == Some(user);
+        match record.content.kind {
+            RecordKind::created if *record.sender == *user => joined = Some(1),
+            RecordKind::added | RecordKind::joined if subject => joined = Some(record.seq),
+            _ if ends(record, user) => {
+                if joined.is_some_and(|joined| seq <= record.seq && (whole_history || joined <= seq)) {
+                    return true;
+                }
+                joined = None;
+            }
+            _ => {}
+        }
+    }
+    joined.is_some_and(|joined| whole_history || joined <= seq)
+}
+
+struct Simulation {
+    random: Random,
+    world: World,
+    views: Vec<View>,
+    /// Where the last session of a device stood when it left.
+    left: BTreeMap<(&'static str, &'static str), BTreeMap<String, Place>>,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Simulation {
+        let mut random = Random(seed);
+        let limits = Limits {
+            fan_out_slice: random.within(1, 5),
+            lane_capacity: random.within(16, 40),
+            group_add_max: 2,
+            history_messages_max: random.one(&[4, 20, 1000]),
+            page_messages_max: random.within(1, 6),
+            window_requests: random.within(4, 16),
+            dedupe_messages_max: 16,
+            presence_linger_ms: 50,
+            publish_rate_per_user: 0,
+            ..Limits::default()
+        };
+        let shards = random.within(1, 3) as ShardId;
+        Simulation { random, world: World::new(shards, limits), views: Vec::new(), left: BTreeMap::new() }
+    }
+
+    fn step(&mut self) {
+        match self.random.below(100) {
+            0..4 => self.connect(),
+            4..6 => self.disconnect(),
+            6..36 => self.act(),
+            36..38 => self.world.pass(self.random.0 % 40),
+            _ => self.deliver(),
+        }
+        self.world.check();
+        self.read_all();
+    }
+
+    fn deliver(&mut self) {
+        let shards = self.world.shards.len();
+        let (at, from) = (self.random.below(shards) as ShardId, self.random.below(shards) as ShardId);
+        for _ in 0..=self.random.below(4) {
+            match self.random.below(8) {
+                0..3 => self.world.take_event(at, from),
+                3..6 => self.world.take_request(at, from),
+                6 => self.world.work(at),
+                _ => self.world.drain(at),
+            };
+        }
+    }
+
+    fn connect(&mut self) {
+        let (user, device) = (self.random.one(&USERS), self.random.one(&["phone", "desk"]));
+        let places = self.left.get(&(user, device)).cloned().unwrap_or_default();
+        let resumed = if self.random.chance(60) { places } else { BTreeMap::new() };
+        let resumed: BTreeMap<String, Place> = resumed.into_iter().filter(|(_, p)| p.tags.is_empty()).collect();
+        let resume: Vec<_> = resumed.iter().map(|(to, p)| (&**to, Some((p.epoch, p.next - 1)))).collect();
+        let Ok(client) = self.world.connect(user, device, &resume) else { return };
+        assert_eq!(client, self.views.len());
+        let mut places = resumed;
+        places.extend(
+            self.world
+                .up_to_date(client)
+                .into_iter()
+                .map(|(to, epoch, next)| (to, Place { epoch, next, or: None, by_device: false, tags: Vec::new() })),
+        );
+        self.views.push(View { user, places, ..View::default() });
+    }
+
+    fn disconnect(&mut self) {
+        if let Some(client) = self.someone() {
+            self.world.disconnect(client);
+        }
+    }
+
+    fn someone(&mut self) -> Option<Client> {
+        let open: Vec<Client> = (0..self.views.len()).filter(|&c| self.world.clients[c].closed.is_none()).collect();
+        (!open.is_empty()).then(|| self.random.one(&open))
+    }
+
+    fn read_all(&mut self) {
+        for client in 0..self.views.len() {
+            for got in self.world.take(client) {
+                self.views[client].look(got, &self.world);
+            }
+            if self.world.clients[client].closed.is_some() && !self.views[client].lost_interest {
+                let view = &mut self.views[client];
+                view.lost_interest = true;
+                let device = if self.world.clients[client].device == "phone" { "phone" } else { "desk" };
+                self.left.insert((view.user, device), std::mem::take(&mut view.places));
+            }
+        }
+    }
+
+    fn act(&mut self) {
+        let Some(client) = self.someone() else { return };
+        let (world, random) = (&mut self.world, &mut self.random);
+        let (group, user, topic) = (random.one(&GROUPS), random.one(&USERS), random.one(&TOPICS));
+        let mut asked = Asked::Other;
+        let group_to = format!("group:{group}");
+        let reference = match random.below(40) {
+            0..16 => {
+                let to = match random.below(10) {
+                    0..4 => group_to,
+                    4..6 => format!("direct:{user}"),
+                    6..9 => topic.to_owned(),
+                    _ => "broadcast".to_owned(),
+                };
+                let body = format!("{}", random.next() % 1000);
+                let id = random.chance(30).then(|| format!("id{}", random.below(6)));
+                let tag = random.chance(60).then(|| random.one(&TAGS));
+                let ttl_ms = if random.chance(15) { 30 } else { 0 };
+                world.publish_with(client, &to, &body, id.as_deref(), tag, ttl_ms)
+            }
+            16..18 => {
+                let others: Vec<&str> = USERS.into_iter().filter(|_| random.chance(30)).take(2).collect();
+                let (open, whole) = (random.chance(80), random.chance(30));
+                world.create_group(client, group, open, whole, &others)
+            }
+            18..20 => world.join(client, group),
+            20 => world.leave(client, group),
+            21..23 => world.add(client, group, user, random.one(&[Role::member, Role::admin, Role::owner])),
+            23..25 => world.remove(client, group, user),
+            25 => {
+                if random.chance(40) {
+                    world.disband(client, group)
+                } else {
+                    world.list(client)
+                }
+            }
+            26..31 => {
+                let to = match random.below(10) {
+                    0..8 => topic.to_owned(),
+                    8 => group_to,
+                    _ => "broadcast".to_owned(),
+                };
+                let known = self.views[client].places.get(&to).cloned();
+                let back = random.below(4) as u64;
+                let cursor = known.filter(|_| random.chance(50)).map(|p| (p.epoch, (p.next - 1).saturating_sub(back)));
+                let is_topic = to.starts_with("topic:");
+                let tags: Vec<&'static str> = TAGS.into_iter().filter(|_| is_topic && random.chance(30)).collect();
+                if let Some((epoch, seq)) = cursor {
+                    let view = &mut self.views[client];
+                    view.acked.retain(|&(e, s)| e != epoch || s <= seq);
+                    view.repeated.extend(world.logs.get(&epoch).iter().flat_map(|log| {
+                        // What it published and has no answer to yet may be acked before, or come by the backlog.
+                        log.records.iter().filter(|r| r.seq > seq && *r.sender == *view.user).map(|r| (epoch, r.seq))
+                    }));
+                }
+                let reference = world.subscribe(client, &to, cursor, &tags);
+                asked = Asked::Subscribe { to, cursor, tags };
+                reference
+            }
+            31 => {
+                asked = Asked::Unsubscribe(topic.to_owned());
+                world.unsubscribe(client, topic)
+            }
+            32..34 => {
+                let direction = random.one(&[Direction::forward, Direction::backward]);
+                world.sync(client, random.one(&[group_to.as_str(), topic]), None, random.within(0, 3), direction)
+            }
+            34..36 => {
+                let places: Vec<_> = self.views[client].places.iter().filter(|(_, p)| p.next > 1).collect();
+                let Some((to, place)) = (!places.is_empty()).then(|| random.one(&places)) else { return };
+                let kind = random.one(&[ReceiptKind::delivered, ReceiptKind::read]);
+                world.receipt(client, to, kind, (place.epoch, place.next - 1))
+            }
+            36 => world.presence(client, &[user, "ann"], random.chance(70)),
+            37 => world.count(client, random.one(&[group_to.as_str(), topic])),
+            38 => world.ephemeral(client, random.one(&[group_to.as_str(), topic]), "typing"),
+            _ => {
+                if random.chance(20) {
+                    world.appends_to_fail += 1 + random.below(3);
+                }
+                if random.chance(10) { world.log_out(client, "desk") } else { world.list(client) }
+            }
+        };
+        self.views[client].waiting.insert(reference, asked);
+    }
+
+    fn finish(&mut self) {
+        self.world.appends_to_fail = 0;
+        self.world.settle();
+        self.read_all();
+        self.world.check_at_rest();
+        for client in 0..self.views.len() {
+            if self.world.clients[client].closed.is_none() {
+                self.views[client].check_complete(&self.world);
+            }
+        }
+        for client in 0..self.views.len() {
+            if self.world.clients[client].closed.is_none() {
+                self.world.disconnect(client);
+            }
+        }
+        self.world.settle();
+        self.world.pass(1000);
+        self.world.settle();
+        self.world.check_at_rest();
+        for node in &self.world.shards {
+            let (sessions, _, mirrors) = node.users.counts();
+            assert_eq!((sessions, mirrors), (0, 0), "nobody is there");
+        }
+    }
+}
+
+fn run(seed: u64) {
+    let mut step = 0;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let mut simulation = Simulation::new(seed);
+        while step < STEPS {
+            simulation.step();
+            step += 1;
+        }
+        simulation.finish();
+    }));
+    if let Err(panic) = result {
+        eprintln!("seed {seed}, step {step}");
+        resume_unwind(panic);
+    }
+}
+
+#[test]
+fn every_session_gets_what_the_protocol_promises() {
+    match std::env::var("CAMPANILE_SEED") {
+        Ok(seed) => run(seed.parse().expect("CAMPANILE_SEED is a number")),
+        Err(_) => (0..SEEDS).for_each(run),
+    }
+}
+
+#[test]
+fn the_checker_sees_what_is_wrong() {
+    let mut world = World::new(1, Limits::default());
+    let ann = world.client("ann", "phone");
+    world.publish(ann, "broadcast", "one");
+    world.publish(ann, "broadcast", "two");
+    world.publish(ann, "broadcast", "three");
+    world.settle();
+    let (&epoch, log) = world.logs.iter().next().expect("there is a log");
+    assert_eq!(log.key.kind(), Kind::Broadcast);
+    let message = |seq: u64| {
+        let record = &log.records[seq as usize - 1];
+        let (to, body) = ("broadcast".to_owned(), record.content.body.to_vec());
+        let sender = record.sender.to_string();
+        Got::Message { to, epoch, seq, sender, body, kind: RecordKind::message, subject: None, tag: None }
+    };
+    let see = |got: Vec<Got>| {
+        let place = Place { epoch, next: 1, or: None, by_device: false, tags: Vec::new() };
+        let places = BTreeMap::from([("broadcast".to_owned(), place)]);
+        let mut view = View { user: "bob", places, ..View::default() };
+        let quiet = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        let seen = catch_unwind(AssertUnwindSafe(|| {
+            got.into_iter().for_each(|got| view.look(got, &world));
+            view.check_complete(&world);
+        }));
+        std::panic::set_hook(quiet);
+        seen.is_ok()
+    };
+    let skip = |from, until| Got::Skip { to: "broadcast".to_owned(), epoch, from, until, why: SkipReason::trimmed };
+    let ack = |seq| Got::Ack { reference: 0, epoch, seq, duplicate: false };
+    assert!(see(vec![message(1), message(2), message(3)]));
+    assert!(see(vec![message(1), skip(2, 2), message(3)]));
+    assert!(see(vec![message(1), ack(2), message(3)]));
+    assert!(!see(vec![message(1), message(3)]), "a hole");
+    assert!(!see(vec![message(1), message(2)]), "one is missing at the end");
+    assert!(!see(vec![message(1), message(2), message(2), message(3)]), "one came twice");
+    assert!(!see(vec![message(2), message(1), message(3)]), "out of order");
+    assert!(!see(vec![message(1), ack(2), message(2), message(3)]), "ack and message");
+    let changed = match message(2) {
+        Got::Message { to, epoch, seq, sender, kind, subject, tag, .. } => {
+            Got::Message { to, epoch, seq, sender, body: b"other".to_vec(), kind, subject, tag }
+        }
+        _ => unreachable!(),
+    };
+    assert!(!see(vec![message(1), changed, message(3)]), "another content");
+}
