@@ -2,6 +2,9 @@
 //! from these values must be the same bytes. A new verb needs a frame here: `CAMPANILE_GOLDEN=write cargo test --test golden` writes the files
 //! that are missing, and never one that is there.
 
+// A field that is added later has its default in frames that were made before it: today some struct updates have nothing to add.
+#![allow(clippy::needless_update)]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
