@@ -336,6 +336,14 @@ pub enum Event {
         reply: Reply,
         result: Result<(), Refusal>,
     },
+    /// The answer to a receipt, with what it said.
+    Noted {
+        key: Key,
+        reply: Reply,
+        kind: ReceiptKind,
+        cursor: (u64, u64),
+        result: Result<(), Refusal>,
+    },
     Receivers {
         key: Key,
         part: Part,

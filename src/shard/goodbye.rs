@@ -18,7 +18,7 @@ impl Shard {
             return;
         }
         let session = connection.session();
-        connection.begin_goodbye(now);
+        connection.begin_goodbye(code, now);
         let (stamp, at_ms) = (connection.stamp, connection.look_again_ms(now, &self.limits));
         if code == CloseCode::slow_consumer {
             // He has a backlog that he will get again when he resumes.
