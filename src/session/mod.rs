@@ -1,7 +1,8 @@
 //! The home of users: their sessions, what each session receives, their list of conversations, presence and rates.
 //!
-//! [`Users`] decides and does nothing: frames of sessions, events of other homes and the time go in, effects come out. A verb is a file:
-//! [`login`], [`publish`], [`receive`] (subscribe, attach, catch up), [`fan_out`], [`groups`], [`lists`], [`presence`], [`hints`].
+//! [`Users`] decides and does nothing: frames of sessions, events of other homes and the time go in, effects come out. A subject is a file, in the
+//! order of a message's way: [`login`], [`publish`] (and [`hints`] before a first message), [`receive`] (subscribe, attach), [`catch_up`] (the
+//! backlog), [`fan_out`] and [`mirror`] (live), then [`groups`], [`lists`], [`receipts`], [`presence`].
 
 mod catch_up;
 mod credits;
