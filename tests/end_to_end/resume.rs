@@ -204,7 +204,10 @@ fn a_page_goes_forward_and_backward_and_says_whether_there_is_more() {
     assert_eq!(pages(Direction::backward, (0, 0)), [vec![7, 8, 9, 10], vec![3, 4, 5, 6], vec![1, 2]]);
     assert_eq!(pages(Direction::backward, (epoch, 3)), [vec![1, 2, 3]]);
     let mut carol = Client::connect(&server, "carol", "phone");
-    let reference = carol.send_sync("direct:bob", (0, 0), 4, Direction::forward);
+    // Hers with bob is another one, in which nothing was said yet; a group that is not hers does not exist.
+    let page = carol.sync("direct:bob", (0, 0), 4, Direction::forward);
+    assert_eq!((page.messages.len(), page.committed, page.has_more), (0, 0, false));
+    let reference = carol.send_sync("group:none", (0, 0), 4, Direction::forward);
     assert_eq!(carol.refused(reference), ErrorCode::unknown_conversation);
     // A reader takes part in the same conversation under another name.
     let mut bob = Client::connect(&server, "bob", "phone");
