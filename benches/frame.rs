@@ -68,7 +68,12 @@ fn encode_message<'a>(encoder: &'a mut Encoder, record: &campanile::conversation
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .nresamples(5000)
+        .without_plots();
     targets = verify_and_read, encode
 }
 criterion_main!(benches);
