@@ -88,7 +88,7 @@ settings! {
         /// ping never waits behind a big group.
         fan_out_slice: u32 = 4096, in 1..=1_000_000; "receivers per turn"
         /// Messages in one lane between two shards, and the credits that a shard has with each home.
-        lane_capacity: u32 = 1024, in 16..=1_048_576; "messages"
+        lane_capacity: u32 = 4096, in 16..=1_048_576; "messages"
         /// Receive buffers that all connections of a shard share: small enough to stay in cache. A power of two, as the kernel's buffer ring wants.
         recv_buffers: u32 = 512, in 8..=32_768; "buffers per shard"
         /// Size of one receive buffer; a larger frame is put together from several.

@@ -36,9 +36,7 @@ impl Conversations {
         let group = conversation.group.as_ref().expect("a group's conversation has its group");
         let content = group.decide(&change.actor, &change.change, members_max).map_err(Refusal::new)?;
         let GroupChange { actor, reply, .. } = *change;
-        let in_flight =
-            |record| InFlight { record, replies: SmallVec::from_slice(&[(from, reply)]), publisher: Some((from, reply)) };
-        conversation.append(actor, content, in_flight, now, fx);
+        conversation.append(actor, content, |record| InFlight::of(record, from, reply), now, fx);
         Ok(())
     }
 
@@ -50,9 +48,7 @@ impl Conversations {
         let conversation = self.create(key)?;
         conversation.group = Some(Box::new(Group::new(open, whole_history)));
         let created = Content::change(RecordKind::created, None, Role::owner, title);
-        let in_flight =
-            |record| InFlight { record, replies: SmallVec::from_slice(&[(from, reply)]), publisher: Some((from, reply)) };
-        conversation.append(actor.clone(), created, in_flight, now, fx);
+        conversation.append(actor.clone(), created, |record| InFlight::of(record, from, reply), now, fx);
         for member in members {
             let added = Content::change(RecordKind::added, Some(member), Role::member, bytes::Bytes::new());
             let in_flight = |record| InFlight { record, replies: SmallVec::new(), publisher: None };

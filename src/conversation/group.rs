@@ -74,13 +74,16 @@ impl Group {
     /// # Errors
     /// Why the actor may not, or why it makes no sense. To those outside, a group that is not open does not exist.
     pub fn decide(&self, actor: &Name, change: &Change, members_max: usize) -> Result<Content, ErrorCode> {
-        if let Change::Join = change {
-            return self.decide_join(actor, members_max);
+        match change {
+            // Whoever asks learns that the id is taken: that cannot be hidden from him.
+            Change::Create { .. } => return Err(ErrorCode::already_exists),
+            Change::Join => return self.decide_join(actor, members_max),
+            _ => {}
         }
         let role = self.member(actor).ok_or(ErrorCode::unknown_conversation)?.role;
         let record = |kind, subject: &Name, role| Content::change(kind, Some(subject.clone()), role, Bytes::new());
         match change {
-            Change::Create { .. } | Change::Join => Err(ErrorCode::already_exists),
+            Change::Create { .. } | Change::Join => unreachable!("they were decided above"),
             Change::Title { title } => {
                 permit(role >= Role::admin)?;
                 Ok(Content::change(RecordKind::title, None, Role::none, title.clone()))

@@ -167,6 +167,10 @@ impl Conversations {
     /// The conversation if this user may read it; else the one answer for "there is none" and "not for you".
     fn readable(&mut self, key: &Key, user: &str) -> Result<&mut Conversation, Refusal> {
         let unknown = Refusal::new(ErrorCode::unknown_conversation);
+        if key.kind() == Kind::Direct && key.users().contains(&user) {
+            // It is there for its two users, written to or not.
+            return self.find_or_create(key);
+        }
         self.find(key).filter(|c| c.may_read(user)).ok_or(unknown)
     }
 

@@ -27,7 +27,7 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    fn of(record: Arc<Record>, from: ShardId, reply: Reply) -> InFlight {
+    pub(super) fn of(record: Arc<Record>, from: ShardId, reply: Reply) -> InFlight {
         InFlight { record, replies: SmallVec::from_slice(&[(from, reply)]), publisher: Some((from, reply)) }
     }
 }

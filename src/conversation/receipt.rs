@@ -38,7 +38,7 @@ impl Conversations {
             }
             Ok(())
         });
-        fx.event(from, Event::Done { reply, result });
+        fx.event(from, Event::Noted { key, reply, kind, cursor: (epoch, seq), result });
     }
 
     #[allow(clippy::too_many_arguments)]

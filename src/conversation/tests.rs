@@ -144,7 +144,7 @@ impl Home {
         let request = Request::Receipt { key: key.clone(), user: user.into(), reply, kind, cursor };
         let mut events = self.ask(0, request);
         match events.pop() {
-            Some((0, Event::Done { result, .. })) => (result.map_err(|refusal| refusal.code), events),
+            Some((0, Event::Noted { result, .. })) => (result.map_err(|refusal| refusal.code), events),
             other => panic!("{other:?}"),
         }
     }

@@ -336,6 +336,14 @@ pub enum Event {
         reply: Reply,
         result: Result<(), Refusal>,
     },
+    /// The answer to a receipt, with what it said.
+    Noted {
+        key: Key,
+        reply: Reply,
+        kind: ReceiptKind,
+        cursor: (u64, u64),
+        result: Result<(), Refusal>,
+    },
     Receivers {
         key: Key,
         part: Part,
@@ -403,6 +411,9 @@ pub struct HandedOver {
     /// When it must have logged in, in the receiver's own clock's terms: so many ms are left.
     pub login_left_ms: u64,
 }
+
+/// Messages are moved through queues: what is large stands in a box.
+const _: () = assert!(size_of::<Request>() <= 112 && size_of::<Event>() <= 112);
 
 impl Event {
     /// Whether this answers a request, and so gives its credit back.

@@ -10,6 +10,8 @@ use crate::wire::{Split, read, split};
 
 /// How long a peer that was told to go may take to read that and go.
 const GOODBYE_MS: u64 = 1000;
+/// The same for one that reads slowly: the farewell is behind what it has not read.
+const SLOW_GOODBYE_MS: u64 = 5000;
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,8 +183,9 @@ impl Connection {
     }
 
     /// It has been told to go.
-    pub fn begin_goodbye(&mut self, now: Now) {
-        self.phase = Phase::Goodbye { deadline_ms: now.mono_ms + GOODBYE_MS };
+    pub fn begin_goodbye(&mut self, code: CloseCode, now: Now) {
+        let wait_ms = if code == CloseCode::slow_consumer { SLOW_GOODBYE_MS } else { GOODBYE_MS };
+        self.phase = Phase::Goodbye { deadline_ms: now.mono_ms + wait_ms };
         self.partial = None;
         self.tell_drained = false;
     }
@@ -300,7 +303,7 @@ mod tests {
     fn one_that_was_told_to_go_is_given_a_second() {
         let limits = Limits::default();
         let mut connection = active();
-        connection.begin_goodbye(at(2000));
+        connection.begin_goodbye(CloseCode::logged_out, at(2000));
         assert_eq!(connection.due(at(2999), &limits), Due::Nothing);
         assert_eq!(connection.due(at(3000), &limits), Due::Abandon);
     }

@@ -10,6 +10,7 @@ use crate::slot::ShardId;
 #[derive(Debug)]
 pub(super) struct Credits {
     homes: Vec<Account>,
+    is_short: bool,
 }
 
 #[derive(Debug)]
@@ -22,7 +23,14 @@ struct Account {
 
 impl Credits {
     pub(super) fn new(shards: ShardId, each: u32) -> Credits {
-        Credits { homes: (0..shards).map(|_| Account { all: each, left: each, deferred: VecDeque::new() }).collect() }
+        let account = || Account { all: each, left: each, deferred: VecDeque::new() };
+        let homes = (0..shards).map(|_| account()).collect();
+        Credits { homes, is_short: false }
+    }
+
+    /// Whether credits with a home have become few since this was asked last: then it is time to look for answers.
+    pub(super) fn take_shortage(&mut self) -> bool {
+        std::mem::take(&mut self.is_short)
     }
 
     /// Whether nothing is on its way.
@@ -37,6 +45,7 @@ impl Credits {
             return None;
         }
         account.left = account.left.checked_sub(1)?;
+        self.is_short |= account.left < account.all / 4;
         Some(())
     }
 

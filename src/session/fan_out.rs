@@ -11,7 +11,7 @@ use super::user::Entry;
 use super::{Session, Users};
 use crate::conversation::{Key, Kind, Record};
 use crate::effects::{Effects, Weight};
-use crate::mesh::{Event, Page, Part, Read, ReadFor, Refusal, Request, SessionKey};
+use crate::mesh::{Event, Head, Page, Part, Read, ReadFor, Refusal, Request, SessionKey};
 use crate::slot::ShardId;
 use crate::wire::schema::{Direction, RecordKind};
 
@@ -30,18 +30,19 @@ impl Users {
     }
 
     /// The mirror of a conversation that the home has just attached us to; it begins after `committed`.
-    pub(super) fn mirror_attached(&mut self, key: &Key, epoch: u64, committed: u64) -> u32 {
-        if let Some(former) = self.find_mirror(key).filter(|&m| self.mirrors[m].epoch != epoch) {
+    pub(super) fn mirror_attached(&mut self, key: &Key, head: &Head) -> u32 {
+        if let Some(former) = self.find_mirror(key).filter(|&m| self.mirrors[m].epoch != head.epoch) {
             self.retire_mirror(former);
         }
         let index = self.find_mirror(key).unwrap_or_else(|| {
-            let (index, _) = self.mirrors.insert(Mirror::new(key.clone(), epoch, committed + 1));
+            let (index, _) = self.mirrors.insert(Mirror::new(key.clone(), head.epoch, head.committed + 1));
             let (mirrors, slots) = (&self.mirrors, &self.slots);
             let hash_of = |index: u32| slots.hash(mirrors[index].key.bytes());
             self.by_key.insert(hash_of(index), index, hash_of);
             index
         });
         self.mirrors[index].attachments += 1;
+        self.mirrors[index].first = head.first;
         index
     }
 

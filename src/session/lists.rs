@@ -1,15 +1,13 @@
-//! Lists: a user's conversations, the members of one, receipts. What several homes know is gathered here.
+//! Lists: a user's conversations, the members of one. What several homes know is gathered here.
 
 use smallvec::SmallVec;
 
-use super::{Outcome, Users, address, bad_request, check_id, frames};
+use super::{Outcome, Users, address, check_id, frames};
 use crate::conversation::{Key, Kind};
-use crate::effects::{Effects, Weight};
-use crate::id::Address;
-use crate::mesh::{Description, MemberLine, Part, Refusal, Reply, Request, SessionKey};
+use crate::effects::Effects;
+use crate::mesh::{Description, MemberLine, Part, Refusal, Reply, Request};
 use crate::slot::ShardId;
-use crate::wire::conversation;
-use crate::wire::schema::{self as s, ReceiptKind};
+use crate::wire::schema as s;
 
 /// Conversations in one page of the list; each is asked for at its home.
 const CONVERSATIONS_PAGE_MAX: u32 = 100;
@@ -162,61 +160,6 @@ impl Users {
             *sum += sessions;
         }
         self.gathered(part.gather, fx);
-    }
-
-    // ---- receipts
-
-    pub(super) fn receipt(&mut self, reply: Reply, body: s::Receipt<'_>, fx: &mut Effects) -> Outcome {
-        let key = self.key_of(reply.session, address(body.conversation())?);
-        let cursor = body.cursor().ok_or_else(|| bad_request("cursor is missing"))?;
-        let cursor = (cursor.epoch(), cursor.seq());
-        let user = self.user_of(reply.session).name.clone();
-        let (home, kind) = (self.home_of(&key), body.kind());
-        self.ask(reply.session, home, Request::Receipt { key: key.clone(), user, reply, kind, cursor }, fx)?;
-        // The device's own cursor; the home judges whether others hear of it.
-        let devices_max = self.limits.sessions_per_user_max as usize;
-        let session = &self.sessions[reply.session.index];
-        let (user, device) = (session.user, session.device.clone());
-        if let Some(entry) = self.users[user].entry_mut(&key)
-            && (entry.epoch == 0 || entry.epoch == cursor.0)
-        {
-            match kind {
-                ReceiptKind::read => entry.read = entry.read.max(cursor.1),
-                _ => entry.delivered(&device, cursor.1, devices_max),
-            }
-            entry.epoch = cursor.0;
-        }
-        Ok(())
-    }
-
-    pub(super) fn receipted(
-        &mut self,
-        key: &Key,
-        user: &str,
-        kind: ReceiptKind,
-        (epoch, seq): (u64, u64),
-        origin: Option<SessionKey>,
-        fx: &mut Effects,
-    ) {
-        let mut last: Option<(u32, crate::ring::Segment)> = None;
-        for index in self.receivers(key) {
-            if origin == Some(self.key_of_index(index)) {
-                continue;
-            }
-            let session = &self.sessions[index];
-            let address = key.address(&self.users[session.user].name);
-            // In a direct conversation each side sees another name for it; in others one frame serves all.
-            let frame = match &last {
-                Some((user, frame)) if *user == session.user || !matches!(address, Address::Direct(_)) => frame.clone(),
-                _ => fx.frame(0, |b| {
-                    let conversation = Some(conversation(b, address));
-                    let user = Some(b.create_string(user));
-                    s::ReceiptEvent::create(b, &s::ReceiptEventArgs { conversation, user, kind, epoch, seq })
-                }),
-            };
-            fx.send(session.connection, frame.clone(), Weight::Data);
-            last = Some((session.user, frame));
-        }
     }
 
     /// The user is not in that conversation any more: it leaves his list, and those who watched him because of it stop.

@@ -13,7 +13,7 @@ use crate::id::{Address, check_id};
 use crate::mesh::{Refusal, Reply, SessionKey};
 use crate::ring::Slot;
 use crate::wire::schema::{self as s, Body, CloseCode, Connect, ErrorCode, Frame};
-use crate::wire::{PROTOCOL_VERSION, address};
+use crate::wire::{AddressError, PROTOCOL_VERSION, address};
 
 /// What a first frame claims, once it has been found sound: enough to find the user's home.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +86,12 @@ impl Users {
             return Err(CloseCode::login_failed);
         }
         let read = |item: s::Resume<'_>| {
-            let address = address(item.conversation()).map_err(|_| CloseCode::login_failed)?;
+            let address = match address(item.conversation()) {
+                Ok(address) => address,
+                // A kind of a newer protocol: the rest of the list is no worse for it.
+                Err(AddressError::Missing) => return Ok(None),
+                Err(AddressError::Id(_)) => return Err(CloseCode::login_failed),
+            };
             let filter = self.filter(item.tags()).map_err(|_| CloseCode::login_failed)?;
             let cursor = item.cursor().map(|c| (c.epoch(), c.seq()));
             let listed = matches!(address, Address::Direct(_) | Address::Group(_));

@@ -30,6 +30,8 @@ const BYTES_PER_DELIVERY: usize = 4096;
 pub(super) struct Mirror {
     pub(super) key: Key,
     pub(super) epoch: u64,
+    /// The first seq that is kept, as it was when last heard of.
+    pub(super) first: u64,
     /// The next seq that comes to this shard.
     pub(super) next: u64,
     live: Vec<Receiver>,
@@ -143,6 +145,7 @@ impl Mirror {
         Mirror {
             key,
             epoch,
+            first: next,
             next,
             live: Vec::new(),
             catching_up: 0,
@@ -381,13 +384,19 @@ impl Filter {
             self.skipping_from = seq;
         }
         let last = if passes { seq - 1 } else { seq };
-        let is_due = passes || last + 1 - self.skipping_from >= FILTERED_MAX;
-        if self.skipping_from != 0 && is_due {
-            let from = std::mem::take(&mut self.skipping_from);
-            let skipped = Skipped { from, to: last, why: SkipReason::filtered };
-            let frame = fx.frame(0, |b| frames::skip(b, key.address(""), epoch, skipped));
-            fx.send(connection, frame, Weight::Data);
+        if passes || (self.skipping_from != 0 && last + 1 - self.skipping_from >= FILTERED_MAX) {
+            say_filtered(self, key, epoch, last, connection, fx);
         }
         passes
+    }
+}
+
+/// Tells a receiver which numbers its filter has passed over, up to `last`.
+pub(super) fn say_filtered(filter: &mut Filter, key: &Key, epoch: u64, last: u64, connection: Slot, fx: &mut Effects) {
+    let from = std::mem::take(&mut filter.skipping_from);
+    if from != 0 && from <= last {
+        let skipped = Skipped { from, to: last, why: SkipReason::filtered };
+        let frame = fx.frame(0, |b| frames::skip(b, key.address(""), epoch, skipped));
+        fx.send(connection, frame, Weight::Data);
     }
 }

@@ -1,8 +1,10 @@
 //! The home of users: their sessions, what each session receives, their list of conversations, presence and rates.
 //!
-//! [`Users`] decides and does nothing: frames of sessions, events of other homes and the time go in, effects come out. A verb is a file:
-//! [`login`], [`publish`], [`receive`] (subscribe, attach, catch up), [`fan_out`], [`groups`], [`lists`], [`presence`], [`hints`].
+//! [`Users`] decides and does nothing: frames of sessions, events of other homes and the time go in, effects come out. A subject is a file, in the
+//! order of a message's way: [`login`], [`publish`] (and [`hints`] before a first message), [`receive`] (subscribe, attach), [`catch_up`] (the
+//! backlog), [`fan_out`] and [`mirror`] (live), then [`groups`], [`lists`], [`receipts`], [`presence`].
 
+mod catch_up;
 mod credits;
 mod fan_out;
 pub mod frames;
@@ -13,6 +15,7 @@ mod login;
 mod mirror;
 mod presence;
 mod publish;
+mod receipts;
 mod receive;
 #[cfg(test)]
 mod simulation;
@@ -85,7 +88,7 @@ struct Session {
 #[derive(Default)]
 struct More {
     /// Conversations on their way to being received live.
-    catch_ups: Vec<receive::CatchUp>,
+    catch_ups: Vec<catch_up::CatchUp>,
     /// The backlog waits until what was sent is read.
     awaits_drain: bool,
     /// Places (epoch, seq) that it has acks for and will meet in its backlog.
@@ -222,6 +225,7 @@ impl Users {
             Event::Members { key, reply, result } => self.members_listed(&key, reply, result, fx),
             Event::Described { part, description } => self.described(part, description, fx),
             Event::Done { reply, result } => self.done(reply, result, fx),
+            Event::Noted { key, reply, kind, cursor, result } => self.noted(&key, reply, kind, cursor, result, fx),
             Event::Receivers { key, part, result } => self.receivers_known(&key, part, result, fx),
             Event::Counted { part, sessions } => self.counted(part, sessions, fx),
             Event::Hinted { key, then, result } => self.hinted(key, then, result, fx),
@@ -266,6 +270,11 @@ impl Users {
     /// From now on nothing is published. What was is still delivered.
     pub fn stop_publishing(&mut self) {
         self.is_stopping = true;
+    }
+
+    /// Whether it is time to look for answers, lest clients be told `busy` for no better reason than a long turn.
+    pub fn is_short_of_credits(&mut self) -> bool {
+        self.credits.take_shortage()
     }
 
     /// Whether every request that left here has been answered.

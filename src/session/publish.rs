@@ -148,6 +148,7 @@ fn content(body: s::Publish<'_>, body_bytes_max: usize) -> Result<Content, Failu
 pub(super) fn short(field: &str, text: Option<&str>) -> Result<Option<Box<str>>, Failure> {
     match text {
         Some(text) if text.len() > ID_BYTES_MAX => Err(bad_request(format!("{field} is longer than 64 bytes"))),
+        Some(text) if text.chars().any(char::is_control) => Err(bad_request(format!("{field} has control characters"))),
         text => Ok(text.map(Into::into)),
     }
 }

@@ -18,7 +18,7 @@ impl Shard {
             return;
         }
         let session = connection.session();
-        connection.begin_goodbye(now);
+        connection.begin_goodbye(code, now);
         let (stamp, at_ms) = (connection.stamp, connection.look_again_ms(now, &self.limits));
         if code == CloseCode::slow_consumer {
             // He has a backlog that he will get again when he resumes.
@@ -78,7 +78,10 @@ impl Shard {
     }
 
     pub(super) fn closed(&mut self, slot: Slot) {
-        self.connections.remove(slot);
+        // Another ring may have put a socket there already, and its message may have come before this.
+        if self.connections.get_mut(slot).is_some_and(|connection| connection.phase == Phase::Closed) {
+            self.connections.remove(slot);
+        }
         if self.accept_at_ms.is_some() {
             // A descriptor is free: whoever waits to be accepted need not wait longer.
             self.accept_at_ms = Some(self.now.mono_ms);

@@ -105,6 +105,8 @@ impl Shard {
     pub(super) fn taken_over(&mut self, message: HandedOver) {
         let HandedOver { slot, bytes, login_left_ms } = message;
         let now = self.now;
+        // The kernel has given out the slot again; that its last use is over may still be on its way to us.
+        self.closed(slot);
         let connection = self.add_connection(slot, now.mono_ms + login_left_ms);
         connection.keep_partial(bytes, true, now.mono_ms, now);
         self.log_in(slot);

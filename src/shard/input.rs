@@ -111,7 +111,8 @@ impl Shard {
                     self.metrics().recv_enobufs.inc();
                     self.starved.push(slot);
                 }
-                Some(libc::ECANCELED) => {}
+                // Reading was paused; it may have been resumed before this came.
+                Some(libc::ECANCELED) => self.receive(slot),
                 _ => self.peer_gone(slot),
             },
         }

@@ -176,8 +176,10 @@ impl Shard {
     fn add_connection(&mut self, slot: Slot, deadline_ms: u64) -> &mut Connection {
         self.next_stamp = self.next_stamp.wrapping_add(1);
         let stamp = self.next_stamp;
-        // Once logged in it is looked at for heartbeats, which may be due before the login would have been.
-        let look_ms = deadline_ms.min(self.now.mono_ms + u64::from(self.limits.heartbeat_ms));
+        // Once logged in it is looked at for what may be due before the login would have been.
+        let Limits { heartbeat_ms, frame_timeout_ms, send_stall_timeout_ms, .. } = *self.limits;
+        let within_ms = heartbeat_ms.min(frame_timeout_ms).min(send_stall_timeout_ms);
+        let look_ms = deadline_ms.min(self.now.mono_ms + u64::from(within_ms));
         self.timers.arm(look_ms, Look { slot, stamp });
         self.metrics[self.id as usize].connections.set(self.connections.len() as u64 + 1);
         self.connections.insert(slot, Connection::new(stamp, self.now, deadline_ms))

@@ -70,7 +70,13 @@ impl Shard {
     fn take_completions(&mut self) {
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.drain(&mut completions);
-        completions.drain(..).for_each(|completion| self.completed(completion));
+        for completion in completions.drain(..) {
+            self.completed(completion);
+            if self.users.is_short_of_credits() {
+                self.take_messages();
+                self.lanes.publish();
+            }
+        }
         self.completions = completions;
         for slot in std::mem::take(&mut self.starved) {
             self.receive(slot);

@@ -132,10 +132,15 @@ fn attaching_in_a_stream_of_messages_leaves_no_hole_and_repeats_nothing() {
     for topic in ["topic:a", "topic:b"] {
         let mut alice = Client::connect(&server, &here[0], "phone");
         let epoch = alice.publish(topic, "first").epoch;
-        let (enough, published) = (AtomicBool::new(false), AtomicU64::new(1));
+        let (enough, published, got) = (AtomicBool::new(false), AtomicU64::new(1), AtomicU64::new(0));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !enough.load(Ordering::Relaxed) {
+                    // Several pages ahead of the reader, and no further: it is not slowness that is tried here.
+                    if published.load(Ordering::Relaxed) > got.load(Ordering::Relaxed) + 1000 {
+                        std::thread::yield_now();
+                        continue;
+                    }
                     let pipelined = [(); 16].map(|()| alice.publish_frame(topic, b"more", Extra::default()));
                     alice.write(&pipelined.each_ref().map(|(_, frame)| frame.clone()).concat());
                     let last = pipelined.map(|(reference, _)| alice.ack(reference).seq)[15];
@@ -153,9 +158,11 @@ fn attaching_in_a_stream_of_messages_leaves_no_hole_and_repeats_nothing() {
                 let enough_seen = published.load(Ordering::Relaxed) + 300;
                 for seq in 1..=enough_seen {
                     assert_eq!(reader.message().cursor(), (epoch, seq), "{topic}");
+                    got.store(seq, Ordering::Relaxed);
                 }
                 // The newest only, in the middle of the stream: wherever it begins, it goes on without a hole.
                 let (_, _, committed) = reader.subscribe(topic, None, &[]);
+                got.store(committed, Ordering::Relaxed);
                 let mut next = None;
                 for _ in 0..200 {
                     let seq = loop {
@@ -167,6 +174,7 @@ fn attaching_in_a_stream_of_messages_leaves_no_hole_and_repeats_nothing() {
                     };
                     assert_eq!(seq, next.unwrap_or(committed + 1), "{topic}");
                     next = Some(seq + 1);
+                    got.store(seq, Ordering::Relaxed);
                 }
             }
         });
@@ -196,7 +204,10 @@ fn a_page_goes_forward_and_backward_and_says_whether_there_is_more() {
     assert_eq!(pages(Direction::backward, (0, 0)), [vec![7, 8, 9, 10], vec![3, 4, 5, 6], vec![1, 2]]);
     assert_eq!(pages(Direction::backward, (epoch, 3)), [vec![1, 2, 3]]);
     let mut carol = Client::connect(&server, "carol", "phone");
-    let reference = carol.send_sync("direct:bob", (0, 0), 4, Direction::forward);
+    // Hers with bob is another one, in which nothing was said yet; a group that is not hers does not exist.
+    let page = carol.sync("direct:bob", (0, 0), 4, Direction::forward);
+    assert_eq!((page.messages.len(), page.committed, page.has_more), (0, 0, false));
+    let reference = carol.send_sync("group:none", (0, 0), 4, Direction::forward);
     assert_eq!(carol.refused(reference), ErrorCode::unknown_conversation);
     // A reader takes part in the same conversation under another name.
     let mut bob = Client::connect(&server, "bob", "phone");

@@ -430,6 +430,8 @@ impl Client {
                     return (0, Seen::End);
                 }
                 Ok(length) => self.bytes.extend_from_slice(&chunk[..length]),
+                // A read with a time limit is not begun again by itself after a signal.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return (0, Seen::End),
                 Err(error) => panic!("nothing came for {:?}: {error}; before it: {:#?}", began.elapsed(), self.inbox),
             }
