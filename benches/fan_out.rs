@@ -1,9 +1,10 @@
 //! The plan of a fan-out: one record for a group of 10,000 members that are all here, from the home's event to the list of what is to be
 //! sent. No sockets. The floor makes the same list from a vector of receivers, and decides nothing.
 
+mod support;
+
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
 
 use campanile::clock::Now;
 use campanile::conversation::{Content, Key, Record};
@@ -108,12 +109,7 @@ fn fan_out(c: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .nresamples(5000)
-        .without_plots();
+    config = support::short();
     targets = fan_out
 }
 criterion_main!(benches);

@@ -1,7 +1,8 @@
 //! A frame from outside: verified and read in place; a message on its way out: encoded. The floor is a copy of the same bytes.
 
+mod support;
+
 use std::hint::black_box;
-use std::time::Duration;
 
 use campanile::id::Address;
 use campanile::wire::schema::{Publish, PublishArgs, RecordKind};
@@ -68,12 +69,7 @@ fn encode_message<'a>(encoder: &'a mut Encoder, record: &campanile::conversation
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .nresamples(5000)
-        .without_plots();
+    config = support::short();
     targets = verify_and_read, encode
 }
 criterion_main!(benches);

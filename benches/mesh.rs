@@ -1,10 +1,11 @@
 //! A message from one shard to another: staged, published, taken. Both ends on one thread, so that what is measured is the work and not how
 //! the machine wakes threads; and there and back between two threads that spin, which is the distance between two cores.
 
+mod support;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use campanile::mesh::Event;
 use campanile::mesh::lanes::{Doorbell, Lanes};
@@ -82,12 +83,7 @@ fn two_threads(c: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .nresamples(5000)
-        .without_plots();
+    config = support::short();
     targets = one_thread, two_threads
 }
 criterion_main!(benches);

@@ -1,8 +1,9 @@
 //! What waits for one connection: pushed, taken for a send, sent. With a reader who keeps up, and one whose send is in flight meanwhile.
 //! The floor is a copy of the same bytes.
 
+mod support;
+
 use std::hint::black_box;
-use std::time::Duration;
 
 use campanile::effects::Weight;
 use campanile::net::Outbox;
@@ -58,12 +59,7 @@ fn outbox(c: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .nresamples(5000)
-        .without_plots();
+    config = support::short();
     targets = outbox
 }
 criterion_main!(benches);

@@ -1,7 +1,8 @@
 //! Where an id lives: hash, slot, home. The floor is a copy of the id.
 
+mod support;
+
 use std::hint::black_box;
-use std::time::Duration;
 
 use campanile::slot::Slots;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -25,12 +26,7 @@ fn home(c: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-        .nresamples(5000)
-        .without_plots();
+    config = support::short();
     targets = home
 }
 criterion_main!(benches);

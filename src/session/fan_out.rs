@@ -60,7 +60,9 @@ impl Users {
         }
         let hash = self.slots.hash(mirror.key.bytes());
         self.by_key.remove(hash, index);
-        self.fanning_out.retain(|&i| i != index);
+        if mirror.is_fanning_out {
+            self.fanning_out.retain(|&i| i != index);
+        }
         if let Some(Mirror { key, epoch, attachments, .. }) = self.mirrors.remove(index)
             && attachments > 0
         {
