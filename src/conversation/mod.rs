@@ -12,6 +12,7 @@ mod change;
 mod dedupe;
 mod group;
 mod key;
+mod policy;
 mod publish;
 mod read;
 mod receipt;
@@ -26,7 +27,8 @@ use smallvec::SmallVec;
 
 pub use group::{Group, Member, TITLE_BYTES_MAX};
 pub use key::{Key, Kind};
-pub use record::{Content, Name, Record};
+pub use policy::{Durability, Policies, Policy};
+pub use record::{Content, Name, Record, flags};
 
 use crate::clock::Now;
 use crate::effects::Effects;
@@ -34,7 +36,7 @@ use crate::limits::Limits;
 use crate::mesh::{Event, GroupChange, Head, Publish, Refusal, Request};
 use crate::slab::{Index, Slab};
 use crate::slot::{ShardId, Slots};
-use crate::store::{Append, Command, LogId, Outcome};
+use crate::store::{Append, Command, LogId, LogPlace, Outcome, TERM};
 use crate::wire::schema::{ErrorCode, RecordKind};
 use dedupe::Dedupe;
 use publish::InFlight;
@@ -54,6 +56,7 @@ pub fn events_per_request(limits: &Limits) -> usize {
 pub struct Conversations {
     slots: Slots,
     limits: Arc<Limits>,
+    policies: Policies,
     by_key: Index,
     /// The index of a conversation is also that of its log.
     all: Slab<Conversation>,
@@ -67,6 +70,8 @@ pub struct Conversations {
 struct Conversation {
     key: Key,
     log: LogId,
+    place: LogPlace,
+    policy: Policy,
     epoch: u64,
     first: u64,
     committed: u64,
@@ -95,8 +100,16 @@ enum Waiting {
 impl Conversations {
     /// No conversations yet. `first_epoch` must be larger than any that an earlier run may have given out; from there
     /// on every shard takes each n-th number, so that no two conversations have the same epoch.
-    pub fn new(slots: Slots, limits: Arc<Limits>, first_epoch: u64) -> Conversations {
-        Conversations { slots, limits, by_key: Index::default(), all: Slab::default(), next_epoch: first_epoch, first_attempt: 0 }
+    pub fn new(slots: Slots, limits: Arc<Limits>, policies: Policies, first_epoch: u64) -> Conversations {
+        Conversations {
+            slots,
+            limits,
+            policies,
+            by_key: Index::default(),
+            all: Slab::default(),
+            next_epoch: first_epoch,
+            first_attempt: 0,
+        }
     }
 
     /// Number of conversations.
@@ -137,7 +150,8 @@ impl Conversations {
                     conversation.first = first;
                 }
             }
-            Outcome::Range { log, records, asked } => self.range(log, records, asked, now, fx),
+            Outcome::Range { log, records, asked } => self.range(log, records.unwrap_or_default(), asked, now, fx),
+            _ => {}
         }
     }
 
@@ -180,9 +194,12 @@ impl Conversations {
         }
         let epoch = self.next_epoch;
         self.next_epoch += u64::from(self.slots.shards());
+        let place = LogPlace { row: self.slots.row(key.bytes()), incarnation: epoch };
         let (log, _) = self.all.insert(Conversation {
+            policy: *self.policies.of(key.kind()),
             key,
             log: 0,
+            place,
             epoch,
             first: 1,
             committed: 0,
@@ -267,7 +284,16 @@ impl Conversation {
             self.changes_in_flight += 1;
         }
         let record = Arc::new(Record { epoch: self.epoch, seq: self.last_seq, time_ms: self.last_time_ms, sender, content });
-        fx.commands.push(Command::Append(Append { log: self.log, attempt: self.attempt, record: record.clone() }));
+        fx.commands.push(Command::Append(Append {
+            log: self.log,
+            attempt: self.attempt,
+            place: self.place,
+            durability: self.policy.durability,
+            term: TERM,
+            key: self.key.clone(),
+            record: record.clone(),
+            expires_ms: 0,
+        }));
         self.in_flight.push_back(in_flight(record));
     }
 

@@ -10,11 +10,13 @@ use crate::clock::Now;
 use crate::effects::Effects;
 use crate::mesh::{Event, Placed, Publish, Refusal, Reply};
 use crate::slot::{ShardId, Slots};
-use crate::store::{AppendFailed, LogId};
+use crate::store::{LogId, NotStored};
 use crate::wire::schema::{ErrorCode, RecordKind};
 
 /// How long a publisher whose append failed should wait.
 const NOT_STORED_RETRY_MS: u32 = 1000;
+/// How long one should wait whose append found the disk full.
+const DISK_FULL_RETRY_MS: u32 = 5000;
 
 /// An append on its way to the store.
 #[derive(Debug)]
@@ -81,7 +83,7 @@ impl Conversations {
         log: LogId,
         attempt: u32,
         seq: u64,
-        result: Result<(), AppendFailed>,
+        result: Result<(), NotStored>,
         now: Now,
         fx: &mut Effects,
     ) {
@@ -89,7 +91,7 @@ impl Conversations {
         let Some(conversation) = self.all.get_mut(log).filter(|c| c.attempt == attempt) else { return };
         match result {
             Ok(()) => conversation.commit(seq, &slots, fx),
-            Err(AppendFailed) => conversation.fail_all_in_flight(fx),
+            Err(why) => conversation.fail_all_in_flight(why, fx),
         }
         if conversation.group.as_ref().is_some_and(|group| group.is_empty()) && conversation.changes_in_flight == 0 {
             self.dissolve(log, now, fx);
@@ -164,12 +166,15 @@ impl Conversation {
     }
 
     /// Nothing of what failed was ever shown; the next attempt takes the same numbers.
-    fn fail_all_in_flight(&mut self, fx: &mut Effects) {
+    fn fail_all_in_flight(&mut self, why: NotStored, fx: &mut Effects) {
         self.attempt += 1;
         self.last_seq = self.committed;
         self.changes_in_flight = 0;
         self.dedupe.forget_above(self.committed);
-        let refusal = Refusal { code: ErrorCode::not_stored, retry_after_ms: NOT_STORED_RETRY_MS };
+        let refusal = match why {
+            NotStored::DiskFull => Refusal { code: ErrorCode::disk_full, retry_after_ms: DISK_FULL_RETRY_MS },
+            _ => Refusal { code: ErrorCode::not_stored, retry_after_ms: NOT_STORED_RETRY_MS },
+        };
         for in_flight in self.in_flight.drain(..) {
             for &(from, reply) in &in_flight.replies {
                 fx.event(from, answer(&self.key, &in_flight.record, reply, Err(refusal)));

@@ -30,6 +30,8 @@ impl Conversations {
                 let (first, last) = if backward { (lowest, start) } else { (start.max(lowest), head.committed) };
                 fx.commands.push(Command::Read(Box::new(ReadRange {
                     log: conversation.log,
+                    place: conversation.place,
+                    durability: conversation.policy.durability,
                     from: first,
                     to: last,
                     records_max: if read.limit == 0 { records_max } else { read.limit.min(records_max) },

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::*;
 use crate::id::Address;
 use crate::mesh::{Change, Head, Part, Placed, Read, ReadFor, Reply, SessionKey, Skipped};
-use crate::store::{AppendFailed, Memory};
+use crate::store::{Memory, NotStored};
 use crate::wire::schema::{Direction, ReceiptKind, Role, SkipReason};
 
 const EPOCH: u64 = 100;
@@ -30,7 +30,7 @@ impl Home {
     fn new(limits: Limits) -> Home {
         let limits = Arc::new(limits);
         Home {
-            conversations: Conversations::new(Slots::new(7, 2), limits.clone(), EPOCH),
+            conversations: Conversations::new(Slots::new(7, 2), limits.clone(), Policies::in_memory(), EPOCH),
             store: Memory::new(&limits),
             asked: VecDeque::new(),
             fx: Effects::default(),
@@ -55,7 +55,7 @@ impl Home {
         match self.asked.pop_front().expect("the store was asked for something") {
             Command::Append(append) if !works => {
                 let (log, attempt, seq) = (append.log, append.attempt, append.record.seq);
-                outcomes.push(Outcome::Appended { log, attempt, seq, result: Err(AppendFailed) });
+                outcomes.push(Outcome::Appended { log, attempt, seq, result: Err(NotStored::Failed) });
             }
             command => self.store.execute(command, &mut outcomes),
         }

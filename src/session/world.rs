@@ -8,14 +8,14 @@ use flatbuffers::WIPOffset;
 
 use super::{Users, credentials};
 use crate::clock::Now;
-use crate::conversation::{Conversations, Key, Record, events_per_request};
+use crate::conversation::{Conversations, Key, Policies, Record, events_per_request};
 use crate::effects::Effects;
 use crate::id::Address;
 use crate::limits::Limits;
 use crate::mesh::{Event, Request, SessionKey};
 use crate::ring::Slot;
 use crate::slot::{ShardId, Slots};
-use crate::store::{AppendFailed, Command, Memory, Outcome};
+use crate::store::{Command, Memory, NotStored, Outcome};
 use crate::wire::schema::{self as s, Body, CloseCode, Cursor, ErrorCode, Frame, ReceiptKind, RecordKind, Role, SkipReason};
 use crate::wire::{Encoder, Fbb, Split, Verb, split};
 
@@ -188,8 +188,8 @@ impl World {
         let (limits, slots) = (Arc::new(limits), Slots::new(7, shards));
         let queues = || (0..shards).map(|_| VecDeque::new()).collect();
         let node = |id| Node {
-            users: Users::new(id, slots, limits.clone(), 1),
-            conversations: Conversations::new(slots, limits.clone(), 100 + u64::from(id)),
+            users: Users::new(id, slots, limits.clone(), Policies::in_memory(), 1),
+            conversations: Conversations::new(slots, limits.clone(), Policies::in_memory(), 100 + u64::from(id)),
             store: Memory::new(&limits),
             fx: Effects::default(),
             requests: queues(),
@@ -505,7 +505,7 @@ impl World {
                     Command::Append(append) if self.appends_to_fail > 0 => {
                         self.appends_to_fail -= 1;
                         let (log, attempt, seq) = (append.log, append.attempt, append.record.seq);
-                        outcomes.push(Outcome::Appended { log, attempt, seq, result: Err(AppendFailed) });
+                        outcomes.push(Outcome::Appended { log, attempt, seq, result: Err(NotStored::Failed) });
                     }
                     command => node.store.execute(command, &mut outcomes),
                 }

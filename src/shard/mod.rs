@@ -22,7 +22,7 @@ pub use stopping::Stop;
 
 use crate::clock::{Clock, Now};
 use crate::control::metrics::{Metrics, ShardMetrics};
-use crate::conversation::Conversations;
+use crate::conversation::{Conversations, Policies};
 use crate::effects::Effects;
 use crate::limits::Limits;
 use crate::mesh::lanes::Lanes;
@@ -143,8 +143,8 @@ impl Shard {
             ring,
             rings,
             connections: Table::default(),
-            users: Users::new(id, slots, limits.clone(), seed),
-            conversations: Conversations::new(slots, limits.clone(), first_epoch + u64::from(id)),
+            users: Users::new(id, slots, limits.clone(), Policies::in_memory(), seed),
+            conversations: Conversations::new(slots, limits.clone(), Policies::in_memory(), first_epoch + u64::from(id)),
             store: Memory::new(&limits),
             fx: Effects::default(),
             timers: Wheel::new(now.mono_ms),

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Append, AppendFailed, Command, LogId, Outcome, ReadRange};
+use super::{Append, Command, LogId, NotStored, Outcome, ReadRange};
 use crate::conversation::Record;
 use crate::limits::Limits;
 
@@ -50,6 +50,16 @@ impl Log {
     fn first(&self) -> u64 {
         self.next_seq - self.records.len() as u64
     }
+
+    /// Removes the body of a message, if it is kept. Gives the bytes that are free now.
+    fn take_back(&mut self, seq: u64) -> usize {
+        let Some(record) = seq.checked_sub(self.first()).and_then(|at| self.records.get_mut(at as usize)) else { return 0 };
+        let before = record.memory_bytes();
+        *record = Arc::new(record.retracted());
+        let freed = before - record.memory_bytes();
+        self.bytes -= freed;
+        freed
+    }
 }
 
 impl Memory {
@@ -74,11 +84,12 @@ impl Memory {
             Command::Append(append) => self.append(append, outcomes),
             Command::Read(range) => outcomes.push(self.read(*range)),
             Command::Forget(log) => self.forget(log),
+            _ => unreachable!("what is kept in memory has nothing to load, and no rows"),
         }
     }
 
     fn append(&mut self, append: Append, outcomes: &mut Vec<Outcome>) {
-        let Append { log: id, attempt, record } = append;
+        let Append { log: id, attempt, record, .. } = append;
         if self.logs.len() <= id as usize {
             self.logs.resize_with(id as usize + 1, Log::default);
         }
@@ -88,13 +99,17 @@ impl Memory {
         if follows {
             let bytes = record.memory_bytes();
             log.next_seq += 1;
+            let target = record.content.target;
             log.bytes += bytes;
             self.bytes += bytes;
             log.records.push_back(record);
+            if target != 0 {
+                self.bytes -= log.take_back(target);
+            }
             self.unlink(id);
             self.link_as_busiest(id);
         }
-        outcomes.push(Outcome::Appended { log: id, attempt, seq, result: if follows { Ok(()) } else { Err(AppendFailed) } });
+        outcomes.push(Outcome::Appended { log: id, attempt, seq, result: if follows { Ok(()) } else { Err(NotStored::Failed) } });
         self.trim_log(id, outcomes);
         self.trim_all(outcomes);
     }
@@ -139,7 +154,7 @@ impl Memory {
     }
 
     fn read(&self, range: ReadRange) -> Outcome {
-        let ReadRange { log: id, from, to, records_max, bytes_max, backward, asked } = range;
+        let ReadRange { log: id, from, to, records_max, bytes_max, backward, asked, .. } = range;
         let mut records = Vec::new();
         if let Some(log) = self.logs.get(id as usize) {
             let from = from.max(log.first());
@@ -163,7 +178,7 @@ impl Memory {
                 let _ = (0..count).all(|i| take(from + i));
             }
         }
-        Outcome::Range { log: id, records, asked }
+        Outcome::Range { log: id, records: Ok(records), asked }
     }
 
     fn forget(&mut self, id: LogId) {
@@ -207,11 +222,15 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Asked, LogPlace, TERM};
     use super::*;
-    use crate::conversation::{Content, Key, Name};
+    use crate::conversation::{Content, Durability, Key, Name};
     use crate::id::Address;
     use crate::mesh::{Read, ReadFor};
+    use crate::slot::RowId;
     use crate::wire::schema::Direction;
+
+    const PLACE: LogPlace = LogPlace { row: RowId { slot: 0, fingerprint: 0 }, incarnation: 1 };
 
     fn record(seq: u64, bytes: usize) -> Arc<Record> {
         let sender: Name = "alice".into();
@@ -220,7 +239,16 @@ mod tests {
 
     fn append(store: &mut Memory, log: LogId, seq: u64, bytes: usize) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
-        let append = Append { log, attempt: 0, record: record(seq, bytes) };
+        let append = Append {
+            log,
+            attempt: 0,
+            place: PLACE,
+            durability: Durability::Memory,
+            term: TERM,
+            key: Key::new("", Address::Broadcast),
+            record: record(seq, bytes),
+            expires_ms: 0,
+        };
         store.execute(Command::Append(append), &mut outcomes);
         outcomes
     }
@@ -235,15 +263,15 @@ mod tests {
             direction: Direction::forward,
         };
         let asked = Asked { shard: 0, epoch: 1, read, gap: false, start: from };
-        let range = ReadRange { log, from, to, records_max, bytes_max: 10_000, backward, asked };
+        let durability = Durability::Memory;
+        let range = ReadRange { log, place: PLACE, durability, from, to, records_max, bytes_max: 10_000, backward, asked };
         let mut outcomes = Vec::new();
         store.execute(Command::Read(Box::new(range)), &mut outcomes);
         match outcomes.pop() {
-            Some(Outcome::Range { records, .. }) => records.iter().map(|r| r.seq).collect(),
+            Some(Outcome::Range { records: Ok(records), .. }) => records.iter().map(|r| r.seq).collect(),
             other => panic!("{other:?}"),
         }
     }
-    use super::super::Asked;
 
     fn limits(records: u32, log_bytes: u32, all_bytes: u64) -> Limits {
         Limits {
@@ -280,7 +308,7 @@ mod tests {
         let mut store = Memory::new(&Limits::default());
         append(&mut store, 0, 1, 10);
         let outcomes = append(&mut store, 0, 3, 10);
-        assert_eq!(outcomes, [Outcome::Appended { log: 0, attempt: 0, seq: 3, result: Err(AppendFailed) }]);
+        assert_eq!(outcomes, [Outcome::Appended { log: 0, attempt: 0, seq: 3, result: Err(NotStored::Failed) }]);
         assert_eq!(read(&mut store, 0, 1, 9, 10, false), [1]);
     }
 
