@@ -72,6 +72,11 @@ settings! {
         page_bytes_max: u32 = 131_072, in 8192..=1_073_741_824; "bytes"
         /// A user whose last session left is shown as present for this long: a reconnect is not a leaving.
         presence_linger_ms: u32 = 5000, in 0..=3_600_000; "ms"
+        /// Users without a session whose list of conversations stays in memory when it is on disk as well: the newest ones, for their next login. Others
+        /// are read again.
+        users_idle_max: u32 = 10_000, in 0..=100_000_000; "users per shard"
+        /// A receipt that is kept on disk is written within this time, with those of the same user and conversation that come meanwhile.
+        receipts_delay_ms: u32 = 20, in 0..=10_000; "ms"
         /// Users whose presence one session may watch; a longer list is answered `too_many_items`.
         presence_watch_max: u32 = 1000, in 1..=1_000_000; "users"
         /// Groups above this size get no receipt and presence events: with more members they are a storm that nobody reads.

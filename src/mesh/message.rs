@@ -123,6 +123,8 @@ pub enum ReadFor {
     CatchUp(SessionKey),
     /// A shard whose fan-out fell behind.
     Mirror,
+    /// The message at the cursor, which its sender takes back. Answered with [`Event::Placed`], the place of the record that says so; or, refused, with a page.
+    Retract(Reply),
 }
 
 /// A range of a log is wanted.
@@ -225,6 +227,8 @@ pub enum Then {
     Change(Box<GroupChange>),
     /// Send what `sender` has published meanwhile.
     Publish { sender: Name },
+    /// Nobody waits for it.
+    Nothing,
 }
 
 /// Where a conversation stands, as far as one user may see it.
@@ -378,6 +382,11 @@ pub enum Event {
         place: (u64, u64),
         publisher: Option<SessionKey>,
     },
+    /// A user of this home was hinted that he would become a member, and does not.
+    NotAdded {
+        key: Key,
+        user: Name,
+    },
     Receipted {
         key: Key,
         user: Name,
@@ -422,6 +431,7 @@ impl Event {
             self,
             Event::Delivered { .. }
                 | Event::MemberAdded { .. }
+                | Event::NotAdded { .. }
                 | Event::Receipted { .. }
                 | Event::Ephemeral { .. }
                 | Event::PresenceChanged { .. }

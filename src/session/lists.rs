@@ -120,9 +120,10 @@ impl Users {
         let Gather { reply, what, .. } = &mut self.gathers[part.gather];
         if let Gathered::Conversations { lines, .. } = what {
             let (session, line) = (reply.session, &mut lines[part.index as usize]);
-            let key = (description.is_none() && line.0.kind() == Kind::Group).then(|| line.0.clone());
+            let is_hint_only = description.is_none() && line.0.kind() == Kind::Group && !self.policies.is_on_disk(Kind::Group);
+            let key = is_hint_only.then(|| line.0.clone());
             line.2 = description;
-            // Its home says that he is no member: the list was only a hint.
+            // Its home says that he is no member: the list was only a hint. One on disk is told so when a session attaches.
             if let (Some(key), Some(user)) = (key, self.session(session).map(|s| s.user)) {
                 self.strike_from_list(user, &key, fx);
             }
@@ -160,13 +161,5 @@ impl Users {
             *sum += sessions;
         }
         self.gathered(part.gather, fx);
-    }
-
-    /// The user is not in that conversation any more: it leaves his list, and those who watched him because of it stop.
-    pub(super) fn strike_from_list(&mut self, user: u32, key: &Key, fx: &mut Effects) {
-        if let Some(list) = &mut self.users[user].list {
-            list.remove(key);
-        }
-        self.recheck_presence(user, key, fx);
     }
 }
