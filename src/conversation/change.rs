@@ -12,19 +12,19 @@ use crate::store::LogId;
 use crate::wire::schema::{ErrorCode, RecordKind, Role};
 
 impl Conversations {
-    pub(super) fn change(&mut self, from: ShardId, change: Box<GroupChange>, now: Now, fx: &mut Effects) {
+    pub(super) fn change(&mut self, from: ShardId, change: GroupChange, now: Now, fx: &mut Effects) {
         let (key, reply) = (change.key.clone(), change.reply);
         if let Err(refusal) = self.try_change(from, change, now, fx) {
             fx.event(from, Event::Changed { key, reply, created: false, result: Err(refusal) });
         }
     }
 
-    fn try_change(&mut self, from: ShardId, change: Box<GroupChange>, now: Now, fx: &mut Effects) -> Result<(), Refusal> {
+    fn try_change(&mut self, from: ShardId, change: GroupChange, now: Now, fx: &mut Effects) -> Result<(), Refusal> {
         let members_max = self.limits.group_members_max as usize;
         let log = self.index_of(&change.key);
         let Some(log) = log.filter(|&log| self.all[log].group.is_some()) else {
             return match change.change {
-                Change::Create { .. } => self.found(from, *change, log, now, fx),
+                Change::Create { .. } => self.found(from, change, log, now, fx),
                 _ => Err(Refusal::new(ErrorCode::unknown_conversation)),
             };
         };
@@ -34,7 +34,7 @@ impl Conversations {
         let conversation = &mut self.all[log];
         let group = conversation.group.as_ref().expect("there is one");
         let content = group.decide(&change.actor, &change.change, members_max).map_err(Refusal::new)?;
-        let GroupChange { actor, reply, .. } = *change;
+        let GroupChange { actor, reply, .. } = change;
         conversation.append(actor, content, |record| InFlight::of(record, from, reply), now, fx);
         self.count_appends(log, 1);
         Ok(())

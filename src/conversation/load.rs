@@ -186,6 +186,10 @@ impl Conversation {
         }
         self.sizes_sum = sizes.iter().map(|&(_, bytes)| u64::from(bytes)).sum();
         self.sizes = sizes.into();
+        if let Some(&(oldest, _)) = self.sizes.front() {
+            // The disk counted back as far as the policy goes.
+            self.first = self.first.max(oldest);
+        }
     }
 
     /// Nobody has used it since, and all that is known of it is on disk.

@@ -177,8 +177,8 @@ impl Conversations {
     /// Does what is asked, now that its conversation is in memory, or is none.
     fn take_up(&mut self, from: ShardId, request: Request, now: Now, fx: &mut Effects) {
         match request {
-            Request::Publish(publish) => self.publish(from, publish, now, fx),
-            Request::Change(change) => self.change(from, change, now, fx),
+            Request::Publish(publish) => self.publish(from, *publish, now, fx),
+            Request::Change(change) => self.change(from, *change, now, fx),
             Request::Attach { key, user, session } => self.attach(from, key, &user, session, fx),
             Request::Detach { key, epoch, attachments } => self.detach(from, &key, epoch, attachments, fx),
             Request::Read(read) => self.read(from, *read, now, fx),

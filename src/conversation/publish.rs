@@ -38,7 +38,7 @@ impl InFlight {
 }
 
 impl Conversations {
-    pub(super) fn publish(&mut self, from: ShardId, publish: Box<Publish>, now: Now, fx: &mut Effects) {
+    pub(super) fn publish(&mut self, from: ShardId, publish: Publish, now: Now, fx: &mut Effects) {
         let reply = publish.reply;
         if let Err(refusal) = self.try_publish(from, publish, now, fx) {
             fx.event(from, Event::Placed { reply, result: Err(refusal) });
@@ -71,7 +71,7 @@ impl Conversations {
         }
     }
 
-    fn try_publish(&mut self, from: ShardId, publish: Box<Publish>, now: Now, fx: &mut Effects) -> Result<(), Refusal> {
+    fn try_publish(&mut self, from: ShardId, publish: Publish, now: Now, fx: &mut Effects) -> Result<(), Refusal> {
         let (slots, dedupe_ms, dedupe_max) = (self.slots, self.limits.dedupe_ms, self.limits.dedupe_messages_max);
         let log = self.find_or_create(&publish.key)?.log;
         let is_on_disk = self.all[log].policy.durability.is_on_disk();
@@ -86,7 +86,7 @@ impl Conversations {
         if conversation.in_flight.len() >= IN_FLIGHT_MAX {
             return Err(Refusal::busy());
         }
-        let Publish { sender, reply, content, .. } = *publish;
+        let Publish { sender, reply, content, .. } = publish;
         if let Some(client_id) = content.client_id.as_deref() {
             let fingerprint = fingerprint(&slots, &sender, client_id);
             conversation.dedupe.trim(conversation.committed, dedupe_max as usize, now.wall_ms.saturating_sub(dedupe_ms.into()));

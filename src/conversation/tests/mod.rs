@@ -180,6 +180,8 @@ mod mesh_page {
 }
 use mesh_page::{Short, plain};
 
+mod durable;
+
 fn session(index: u32) -> SessionKey {
     SessionKey { index, generation: 0 }
 }
