@@ -539,6 +539,12 @@ impl World {
         let had_work = node.users.has_work();
         node.users.work(room, &mut node.fx);
         self.absorb(at);
+        let room = self.room(at);
+        let node = &mut self.shards[at as usize];
+        let had_work = had_work | node.conversations.has_work();
+        node.conversations.work(room, self.now, &mut node.fx);
+        self.run_store(at, None);
+        self.absorb(at);
         had_work
     }
 
