@@ -96,14 +96,6 @@ settings! {
         page_messages_max: u32 = 256, in 1..=65_536; "messages"
         /// Bytes in one page of sync, so that a page never fills an outbox.
         page_bytes_max: u32 = 131_072, in 8192..=1_073_741_824; "bytes"
-        /// A receipt of a conversation on disk waits so long for others, so that one write takes many. It is answered when it is stored.
-        receipts_delay_ms: u32 = 20, in 0..=60_000; "ms"
-        /// Records that may be on their way from one shard to one partition of the store; more publishers are told `busy`.
-        appends_in_flight_max: u32 = 32_768, in 1..=10_000_000; "records per shard and partition"
-        /// Bytes of the same.
-        append_bytes_in_flight_max: u64 = 67_108_864, in 65_536..=1_099_511_627_776; "bytes per shard and partition"
-        /// A conversation on disk that nobody uses for so long leaves memory; it is loaded again when somebody does.
-        conversation_idle_ms: u32 = 60_000, in 100..=86_400_000; "ms"
         /// A user whose last session left is shown as present for this long: a reconnect is not a leaving.
         presence_linger_ms: u32 = 5000, in 0..=3_600_000; "ms"
         /// Users whose presence one session may watch; a longer list is answered `too_many_items`.
