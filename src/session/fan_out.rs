@@ -161,12 +161,13 @@ impl Users {
     }
 
     /// The mirror fell behind, and here is what it missed.
-    pub(super) fn mirror_page(&mut self, key: &Key, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
+    pub(super) fn mirror_page(&mut self, key: &Key, cursor: (u64, u64), result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
         // If it is not reading, an earlier mirror of this name asked.
-        let Some(index) = self.find_mirror(key).filter(|&index| self.mirrors[index].lag == Lag::Reading) else { return };
+        let asked = |mirror: &Mirror| mirror.lag == Lag::Reading && (mirror.epoch, mirror.next - 1) == cursor;
+        let Some(index) = self.find_mirror(key).filter(|&index| asked(&self.mirrors[index])) else { return };
         let page = match result {
+            Err(refusal) if refusal.code != ErrorCode::unknown_conversation => return self.mirror_failed(index, fx),
             Ok(page) if page.head.epoch == self.mirrors[index].epoch => page,
-            Err(refusal) if refusal.code != ErrorCode::unknown_conversation => return self.mirror_unreadable(index, fx),
             // The group is gone, and may have been founded anew: who received it has seen that in the log or never will.
             _ => return self.mirror_gone(index, fx),
         };
@@ -183,13 +184,15 @@ impl Users {
         self.fan_out_next(index);
     }
 
-    /// What was missed cannot be read just now: whoever receives it comes back for it, with his cursor.
-    fn mirror_unreadable(&mut self, index: u32, fx: &mut Effects) {
-        let sessions: Vec<u32> = self.mirrors[index].receivers().collect();
-        for session in sessions {
-            let key = self.key_of_index(session);
-            self.close(key, CloseCode::overloaded, fx);
+    /// The log cannot be read just now: its receivers come back with their cursors and have lost nothing.
+    fn mirror_failed(&mut self, index: u32, fx: &mut Effects) {
+        let receivers: Vec<u32> = self.mirrors[index].receivers().collect();
+        for session in receivers {
+            self.close(self.key_of_index(session), CloseCode::overloaded, fx);
         }
+        self.mirrors[index].lag = Lag::Behind;
+        // Those who catch up may be live before it is gone.
+        self.fan_out_next(index);
     }
 
     fn enqueue_missed(&mut self, index: u32, item: Item) {

@@ -277,7 +277,7 @@ impl Users {
             Event::Placed { reply, result } => self.placed(reply, result, fx),
             Event::Changed { key, reply, created, result } => self.changed(&key, reply, created, result, fx),
             Event::Attached { key, session, result } => self.attached(key, session, result, fx),
-            Event::Page { key, purpose, result } => self.page(key, purpose, result, fx),
+            Event::Page { key, purpose, cursor, result } => self.page(key, purpose, cursor, result, fx),
             Event::Members { key, reply, result } => self.members_listed(&key, reply, result, fx),
             Event::Described { part, description } => self.described(part, description, fx),
             Event::Done { reply, result } => self.done(reply, result, fx),

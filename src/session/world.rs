@@ -193,7 +193,7 @@ impl World {
         let node = |id| Node {
             users: Users::new(id, slots, limits.clone(), Policies::in_memory(), 1),
             conversations: Conversations::new(slots, limits.clone(), Policies::in_memory(), 100 + u64::from(id)),
-            store: Memory::new(&limits),
+            store: Memory::new(&limits, &Policies::in_memory()),
             fx: Effects::default(),
             requests: queues(),
             events: (0..shards).map(|_| VecDeque::new()).collect(),
@@ -547,6 +547,12 @@ impl World {
         let node = &mut self.shards[at as usize];
         let had_work = node.users.has_work();
         node.users.work(room, &mut node.fx);
+        self.absorb(at);
+        let room = self.room(at);
+        let node = &mut self.shards[at as usize];
+        let had_work = had_work | node.conversations.has_work();
+        node.conversations.work(room, self.now, &mut node.fx);
+        self.run_store(at, None);
         self.absorb(at);
         had_work
     }
