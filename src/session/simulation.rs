@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use super::stored::Step;
 use super::world::{Client, Got, Log, World};
-use crate::conversation::{Kind, Record};
+use crate::conversation::{Kind, Policies, Record};
 use crate::limits::Limits;
 use crate::slot::ShardId;
 use crate::wire::schema::{Direction, ErrorCode, ReceiptKind, RecordKind, Role, SkipReason};
@@ -320,10 +321,12 @@ impl Simulation {
             dedupe_messages_max: 16,
             presence_linger_ms: 50,
             publish_rate_per_user: 0,
+            users_idle_max: random.one(&[0, 1, 100]),
             ..Limits::default()
         };
         let shards = random.within(1, 3) as ShardId;
-        Simulation { random, world: World::new(shards, limits), views: Vec::new(), left: BTreeMap::new() }
+        let world = World::with(shards, limits, policies(seed));
+        Simulation { random, world, views: Vec::new(), left: BTreeMap::new() }
     }
 
     fn step(&mut self) {
@@ -341,13 +344,28 @@ impl Simulation {
     fn deliver(&mut self) {
         let shards = self.world.shards.len();
         let (at, from) = (self.random.below(shards) as ShardId, self.random.below(shards) as ShardId);
+        let part = self.random.below(self.world.store.parts.len());
         for _ in 0..=self.random.below(4) {
-            match self.random.below(8) {
+            match self.random.below(14) {
                 0..3 => self.world.take_event(at, from),
                 3..6 => self.world.take_request(at, from),
                 6 => self.world.work(at),
-                _ => self.world.drain(at),
+                7 => self.world.drain(at),
+                8..10 => self.world.store_step(part, at, Step::Stage),
+                10 => self.world.store_step(part, at, Step::Commit),
+                11 => self.world.store_step(part, at, Step::Read),
+                12 => self.world.take_outcome(at, part, true),
+                _ => self.world.take_outcome(at, part, false),
             };
+        }
+    }
+
+    /// Those whose login is through begin where their device stood, as far as they are not told.
+    fn open(&mut self) {
+        for (client, begin) in std::mem::take(&mut self.world.opened) {
+            let begin = begin.into_iter();
+            let place = |(to, epoch, next)| (to, Place { epoch, next, or: None, by_device: false, tags: Vec::new() });
+            self.views[client].places.extend(begin.map(place));
         }
     }
 
@@ -359,14 +377,7 @@ impl Simulation {
         let resume: Vec<_> = resumed.iter().map(|(to, p)| (&**to, Some((p.epoch, p.next - 1)))).collect();
         let Ok(client) = self.world.connect(user, device, &resume) else { return };
         assert_eq!(client, self.views.len());
-        let mut places = resumed;
-        places.extend(
-            self.world
-                .up_to_date(client)
-                .into_iter()
-                .map(|(to, epoch, next)| (to, Place { epoch, next, or: None, by_device: false, tags: Vec::new() })),
-        );
-        self.views.push(View { user, places, ..View::default() });
+        self.views.push(View { user, places: resumed, ..View::default() });
     }
 
     fn disconnect(&mut self) {
@@ -381,6 +392,7 @@ impl Simulation {
     }
 
     fn read_all(&mut self) {
+        self.open();
         for client in 0..self.views.len() {
             for got in self.world.take(client) {
                 self.views[client].look(got, &self.world);
@@ -473,6 +485,7 @@ impl Simulation {
             _ => {
                 if random.chance(20) {
                     world.appends_to_fail += 1 + random.below(3);
+                    world.store.batches_to_fail += 1;
                 }
                 if random.chance(10) { world.log_out(client, "desk") } else { world.list(client) }
             }
@@ -482,6 +495,7 @@ impl Simulation {
 
     fn finish(&mut self) {
         self.world.appends_to_fail = 0;
+        self.world.store.batches_to_fail = 0;
         self.world.settle();
         self.read_all();
         self.world.check_at_rest();
@@ -503,6 +517,18 @@ impl Simulation {
             let (sessions, _, mirrors) = node.users.counts();
             assert_eq!((sessions, mirrors), (0, 0), "nobody is there");
         }
+    }
+}
+
+/// Half of the worlds are in memory; of the others some have everything on disk, and some only one of what stands in lists.
+fn policies(seed: u64) -> Policies {
+    let (memory, disk) = (Policies::in_memory(), Policies::default());
+    match seed % 8 {
+        1 => Policies { topic: disk.group, ..disk },
+        3 => disk,
+        5 => Policies { group: disk.group, ..memory },
+        7 => Policies { direct: disk.direct, ..memory },
+        _ => memory,
     }
 }
 
