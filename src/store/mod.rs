@@ -269,6 +269,24 @@ pub enum Command {
     PutCursors(Box<PutCursors>),
 }
 
+impl Command {
+    /// The row that it is about, if that is on disk; `None`: it is for [`Memory`].
+    pub fn row_on_disk(&self) -> Option<RowId> {
+        match self {
+            Command::Append(append) => append.durability.is_on_disk().then_some(append.place.row),
+            Command::Read(range) => range.durability.is_on_disk().then_some(range.place.row),
+            Command::Forget(_) => None,
+            Command::Load(load) => Some(load.row),
+            Command::PutHead(put) => Some(put.place.row),
+            Command::PutReceipts(put) => Some(put.place.row),
+            Command::LoadUser(load) => Some(load.row),
+            Command::Hint(hint) => Some(hint.user_row),
+            Command::Strike(strike) => Some(strike.user_row),
+            Command::PutCursors(put) => Some(put.user_row),
+        }
+    }
+}
+
 /// Why something was not stored. Nothing of it is there, also not after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotStored {
