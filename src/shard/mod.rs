@@ -151,7 +151,7 @@ impl Shard {
             connections: Table::default(),
             users: Users::new(id, slots, limits.clone(), policies, seed),
             conversations: Conversations::new(slots, limits.clone(), policies, first_epoch + u64::from(id)),
-            keep: Keep::new(Memory::new(&limits), disk, slots),
+            keep: Keep::new(Memory::new(&limits, &policies), disk, slots),
             fx: Effects::default(),
             timers: Wheel::new(now.mono_ms),
             addresses: AddressLimits::new(&limits, slots.shards(), seed),
