@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use flatbuffers::WIPOffset;
 
-use super::{Users, credentials};
+use super::catch_up::CatchUp;
+use super::list::Entry;
+use super::mirror::Mirror;
+use super::{Login, Users, credentials};
 use crate::clock::Now;
-use crate::conversation::{Conversations, Key, Policies, Record, events_per_request};
+use crate::conversation::{Conversations, Key, Kind, Policies, Record, events_per_request};
 use crate::effects::Effects;
 use crate::id::Address;
 use crate::limits::Limits;
@@ -239,7 +242,7 @@ impl World {
         let slot = Slot(self.clients.len() as u32);
         let node = &mut self.shards[shard as usize];
         let login = node.users.login(slot, credentials, frame.ref_(), self.now, &mut node.fx);
-        if let Ok(session) = login {
+        if let Ok(Login::Done(session)) = login {
             self.clients.push(Peer {
                 user: user.to_owned(),
                 device: device.to_owned(),
@@ -444,19 +447,25 @@ impl World {
         self.take(client).iter().map(Got::short).collect()
     }
 
-    /// The direct conversations in which a device that has just logged in has everything: who, epoch, and what is next.
+    /// Where a device that has just logged in begins in direct conversations, as far as it is not going to be told: who, epoch, and what is next.
     pub(super) fn up_to_date(&self, client: Client) -> Vec<(String, u64, u64)> {
         let peer = &self.clients[client];
         let users = &self.shards[peer.shard as usize].users;
-        let user = users.user_of(peer.session);
-        let catches_up = |key: &Key| {
-            let more = users.sessions[peer.session.index].more.as_ref();
-            more.is_some_and(|more| more.catch_ups.iter().any(|c| c.key == *key))
-        };
+        let (user, session) = (users.user_of(peer.session), &users.sessions[peer.session.index]);
+        let is_asking = |c: &CatchUp| c.start.is_question;
+        let is_told = |key: &Key| session.more.iter().flat_map(|more| &more.catch_ups).any(|c| c.key == *key && !is_asking(c));
         let entries = user.list.iter().flat_map(|list| list.iter());
-        let direct = entries.filter(|e| e.key.kind() == crate::conversation::Kind::Direct && e.epoch != 0);
-        let current = direct.filter(|e| !catches_up(&e.key));
-        current.map(|e| (e.key.address(&peer.user).to_string(), e.epoch, e.committed + 1)).collect()
+        let untold = entries.filter(|e| e.key.kind() == Kind::Direct && !is_told(&e.key));
+        let place = |e: &Entry| {
+            let stored = e.cursor_of(&peer.device);
+            let (epoch, seq) = match e.log {
+                Some(log) if e.has_news(stored, log) => None,
+                Some(log) => Some(log),
+                None => (stored > 0).then_some((e.epoch, stored)),
+            }?;
+            Some((e.key.address(&peer.user).to_string(), epoch, seq + 1))
+        };
+        untold.filter_map(place).collect()
     }
 
     // ---- steps
@@ -465,7 +474,7 @@ impl World {
     pub(super) fn take_event(&mut self, at: ShardId, from: ShardId) -> bool {
         let node = &mut self.shards[at as usize];
         let Some(event) = node.events[from as usize].pop_front() else { return false };
-        node.users.event(from, event, &mut node.fx);
+        node.users.event(from, event, self.now, &mut node.fx);
         self.absorb(at);
         true
     }
@@ -483,7 +492,7 @@ impl World {
         };
         let node = &mut self.shards[at as usize];
         if Users::answers(&request) {
-            node.users.request(from, request, &mut node.fx);
+            node.users.request(from, request, self.now, &mut node.fx);
         } else {
             node.conversations.request(from, request, self.now, &mut node.fx);
         }
@@ -568,7 +577,8 @@ impl World {
         self.now.mono_ms += ms;
         self.now.wall_ms += ms;
         for at in 0..self.shards.len() {
-            self.shards[at].users.tick(self.now);
+            let node = &mut self.shards[at];
+            node.users.tick(self.now, &mut node.fx);
             self.absorb(at as ShardId);
         }
     }
@@ -786,5 +796,3 @@ impl Users {
         assert_eq!(links, receivers);
     }
 }
-
-use super::mirror::Mirror;

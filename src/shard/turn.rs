@@ -113,7 +113,7 @@ impl Shard {
     fn take_event(&mut self, from: ShardId, event: Event) {
         match event {
             Event::HandedOver(connection) => self.taken_over(*connection),
-            event => self.users.event(from, event, &mut self.fx),
+            event => self.users.event(from, event, self.now, &mut self.fx),
         }
         self.stage();
     }
@@ -136,7 +136,7 @@ impl Shard {
 
     fn take_request(&mut self, from: ShardId, request: Request) {
         if Users::answers(&request) {
-            self.users.request(from, request, &mut self.fx);
+            self.users.request(from, request, self.now, &mut self.fx);
         } else {
             self.conversations.request(from, request, self.now, &mut self.fx);
             self.run_store();
@@ -160,7 +160,7 @@ impl Shard {
     }
 
     fn tick(&mut self) {
-        self.users.tick(self.now);
+        self.users.tick(self.now, &mut self.fx);
         self.conversations.tick(self.now, &mut self.fx);
         let mut due = std::mem::take(&mut self.due);
         self.timers.advance(self.now.mono_ms, &mut due);
