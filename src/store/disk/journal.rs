@@ -110,18 +110,16 @@ impl Journal {
     /// The file cannot be read.
     pub fn next_candidate(&mut self, offset: u64) -> io::Result<Option<u64>> {
         const KEY_AT: u64 = START_BYTES + ROW_HEADER_BYTES;
+        let key_bytes = stamp::KEY.len() as u64;
         let mut at = offset + KEY_AT;
-        while at < self.len {
+        while at + key_bytes <= self.len {
             let bytes = (self.len - at).min(WINDOW_BYTES);
             let window = self.bytes(at, bytes)?.expect("it ends within the file");
             if let Some(found) = window.windows(stamp::KEY.len()).position(|bytes| bytes == stamp::KEY) {
                 return Ok(Some(at + found as u64 - KEY_AT));
             }
             // A key may lie across the end of the window.
-            at += (bytes - stamp::KEY.len() as u64 + 1).max(1);
-            if bytes < WINDOW_BYTES {
-                break;
-            }
+            at += bytes - key_bytes + 1;
         }
         Ok(None)
     }
