@@ -6,7 +6,13 @@
 
 pub mod disk;
 pub mod engine;
+mod lookup;
 mod memory;
+pub mod partition;
+pub mod reading;
+pub mod rows;
+#[cfg(test)]
+pub(crate) mod simulated;
 
 use std::sync::Arc;
 
@@ -16,6 +22,7 @@ use crate::conversation::{Durability, Key, Member, Name, Record};
 use crate::mesh::{Read, Reply, Then};
 use crate::slot::{RowId, ShardId};
 
+pub use lookup::{Unreadable, Why};
 pub use memory::Memory;
 
 /// Names a log within its shard. Used again only after the conversation has left the shard's memory, with nothing in flight.
