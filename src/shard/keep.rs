@@ -18,7 +18,7 @@ pub(super) struct Keep {
     /// Absent where every kind of conversation is in memory.
     disk: Option<ShardStore>,
     slots: Slots,
-    /// For each partition, commands that found its queue full, in order. Bounded by what homes have on their way: appends by their limit, all else by
+    /// For each partition, its writer and its reader, commands that found the queue full, in order. Bounded by what homes have on their way: appends by their limit, all else by
     /// credits.
     overflow: Vec<VecDeque<Command>>,
     /// Kept between turns for its memory.
@@ -27,7 +27,7 @@ pub(super) struct Keep {
 
 impl Keep {
     pub(super) fn new(memory: Memory, disk: Option<ShardStore>, slots: Slots) -> Keep {
-        let overflow = (0..slots.partitions()).map(|_| VecDeque::new()).collect();
+        let overflow = (0..2 * slots.partitions()).map(|_| VecDeque::new()).collect();
         Keep { memory, disk, slots, overflow, done: Vec::new() }
     }
 
@@ -36,7 +36,7 @@ impl Keep {
             None => self.memory.execute(command, &mut self.done),
             Some(row) => {
                 let partition = self.slots.partition(row.slot);
-                let overflow = &mut self.overflow[usize::from(partition)];
+                let overflow = &mut self.overflow[2 * usize::from(partition) + usize::from(command.is_read())];
                 overflow.push_back(command);
                 if overflow.len() == 1 {
                     send(self.disk.as_mut(), partition, overflow);
@@ -47,8 +47,8 @@ impl Keep {
 
     /// Sends what found no room before, and wakes the threads that have something to do.
     pub(super) fn publish(&mut self) {
-        for (partition, overflow) in (0..).zip(&mut self.overflow) {
-            send(self.disk.as_mut(), partition, overflow);
+        for (lane, overflow) in (0..).zip(&mut self.overflow) {
+            send(self.disk.as_mut(), lane / 2, overflow);
         }
         if let Some(disk) = &mut self.disk {
             disk.publish();

@@ -272,6 +272,11 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it only reads.
+    pub fn is_read(&self) -> bool {
+        matches!(self, Command::Read(_) | Command::Load(_) | Command::LoadUser(_))
+    }
+
     /// The row that it is about, if that is on disk; `None`: it is for [`Memory`].
     pub fn row_on_disk(&self) -> Option<RowId> {
         match self {
