@@ -64,6 +64,11 @@ impl Keep {
         self.disk.as_mut()?.next()
     }
 
+    /// The threads of the store see that nothing more comes.
+    pub(super) fn close(&mut self) {
+        self.disk = None;
+    }
+
     /// Whether every command has left for its partition.
     pub(super) fn is_quiet(&self) -> bool {
         self.overflow.iter().all(VecDeque::is_empty)

@@ -54,7 +54,11 @@ impl Shard {
         let metrics = &self.metrics[self.id as usize];
         let sleep = self.lanes.bell().sleep();
         sleep.announce();
-        let wait = if self.lanes.has_incoming() || self.keep.has_outcomes() || self.stopping.is_news() { None } else { Some(self.sleep_for()) };
+        let wait = if self.lanes.has_incoming() || self.keep.has_outcomes() || self.stopping.is_news() {
+            None
+        } else {
+            Some(self.sleep_for())
+        };
         metrics.asleep.set(1);
         let result = self.ring.enter(wait);
         metrics.asleep.set(0);

@@ -35,7 +35,10 @@ impl Server {
     /// The same on a data directory that is kept: one server after the other may use it.
     pub fn start_in(dir: &Path, options: &[&str]) -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_campanile"));
-        command.args(["--shards", "2"]).args(options);
+        if !options.contains(&"--shards") {
+            command.args(["--shards", "2"]);
+        }
+        command.args(options);
         Server::of(command, dir)
     }
 

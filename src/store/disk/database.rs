@@ -132,8 +132,17 @@ impl Database {
         let file = |error| OpenError::File { path: dir.clone(), error };
         let (mark, _) = Mark::open(&dir, owner).map_err(file)?;
         let (cache_bytes, memtable_bytes) = (options.cache_bytes, options.memtable_bytes);
-        let mut database =
-            Database { dir: dir.clone(), owner, cache_bytes, memtable_bytes, open: None, number: 0, synced: 0, mark, memtable_used: 0 };
+        let mut database = Database {
+            dir: dir.clone(),
+            owner,
+            cache_bytes,
+            memtable_bytes,
+            open: None,
+            number: 0,
+            synced: 0,
+            mark,
+            memtable_used: 0,
+        };
         let recovered = database.recover(0, Mode::Forgiving, &AtomicU64::default())?;
         database.mark.reset(recovered.number).map_err(file)?;
         Ok(recovered)
