@@ -82,6 +82,8 @@ impl Writer {
             self.sync_now_and_then();
         }
         self.sync_rest();
+        let reader = self.reader.clone();
+        self.shared.take_away(|| reader.unpark());
         self.database.close();
     }
 
