@@ -119,7 +119,6 @@ impl Users {
         fx: &mut Effects,
     ) {
         match purpose {
-            ReadFor::Retract(_) => unreachable!("its answer is that of a publish"),
             ReadFor::Mirror => self.mirror_page(&key, cursor, result, fx),
             ReadFor::CatchUp(session) => self.backlog_page(session, &key, cursor, result, fx),
             ReadFor::Sync(reply) => {
@@ -130,6 +129,7 @@ impl Users {
                     Err(refusal) => self.refuse(reply, refusal, fx),
                 }
             }
+            ReadFor::Retract(_) => unreachable!("its answer is that of a publish"),
         }
     }
 

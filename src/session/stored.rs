@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::clock::Now;
 use crate::conversation::{Key, Record};
-use crate::slot::{PartitionId, ShardId, Slots};
+use crate::slot::{ShardId, Slots};
 use crate::store::engine::WriteRows;
 use crate::store::partition::{Partition, Settings};
 use crate::store::simulated::Disk;
@@ -76,9 +76,9 @@ impl Store {
             let place = (from, append.log, append.attempt, append.record.seq);
             self.appends.insert(place, (append.key.clone(), append.record.clone()));
         }
-        let is_read = matches!(command, Command::Read(_) | Command::Load(_) | Command::LoadUser(_));
-        let part = &mut self.parts[usize::from(partition(self.slots, &command))];
-        let queues = if is_read { &mut part.reads } else { &mut part.writes };
+        let row = command.row_on_disk().expect("it goes to the disk");
+        let part = &mut self.parts[usize::from(self.slots.partition(row.slot))];
+        let queues = if command.is_read() { &mut part.reads } else { &mut part.writes };
         queues[usize::from(from)].push_back(command);
     }
 
@@ -142,21 +142,4 @@ impl Store {
         let queues = if of_writes { written } else { read };
         queues[usize::from(to)].pop_front()
     }
-}
-
-/// The partition that a command goes to.
-fn partition(slots: Slots, command: &Command) -> PartitionId {
-    let row = match command {
-        Command::Append(append) => append.place.row,
-        Command::Read(range) => range.place.row,
-        Command::Load(load) => load.row,
-        Command::PutHead(put) => put.place.row,
-        Command::PutReceipts(put) => put.place.row,
-        Command::LoadUser(load) => load.row,
-        Command::Hint(hint) => hint.user_row,
-        Command::Strike(strike) => strike.user_row,
-        Command::PutCursors(put) => put.user_row,
-        Command::Forget(_) => unreachable!("what is on disk is not forgotten"),
-    };
-    slots.partition(row.slot)
 }

@@ -602,12 +602,9 @@ impl World {
             let mut outcomes = Vec::new();
             for command in std::mem::take(&mut self.shards[at as usize].fx.commands) {
                 match command {
-                    Command::Append(append) if !append.durability.is_on_disk() => self.append(at, append, &mut outcomes),
-                    Command::Read(range) if !range.durability.is_on_disk() => {
-                        self.shards[at as usize].memory.execute(Command::Read(range), &mut outcomes);
-                    }
-                    Command::Forget(log) => self.shards[at as usize].memory.execute(Command::Forget(log), &mut outcomes),
-                    command => self.store.push(at, command),
+                    command if command.row_on_disk().is_some() => self.store.push(at, command),
+                    Command::Append(append) => self.append(at, append, &mut outcomes),
+                    command => self.shards[at as usize].memory.execute(command, &mut outcomes),
                 }
             }
             let node = &mut self.shards[at as usize];
