@@ -8,6 +8,8 @@
 mod catch_up;
 mod credits;
 mod cursors;
+#[cfg(test)]
+mod durable;
 mod expected;
 mod fan_out;
 pub mod frames;

@@ -36,6 +36,12 @@ impl Users {
         let on_disk = self.policies.is_on_disk(key.kind());
         let devices_max = self.limits.sessions_per_user_max as usize;
         let known = self.session(reply.session).map(|session| (session.user, session.device.clone()));
+        if let (Some((user, _)), Ok(())) = (&known, result)
+            && self.is_starting(*user)
+            && let Some(number) = self.users[*user].entry(key).map(|entry| entry.number)
+        {
+            self.start_ahead(*user, number, key, fx);
+        }
         if let (Some((user, device)), Ok(())) = (known, result)
             && let Some(entry) = self.users[user].entry_mut(key)
             && (entry.epoch == 0 || entry.epoch == epoch || on_disk)

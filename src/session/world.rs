@@ -343,19 +343,23 @@ impl World {
 
     /// Sends a frame with the next `ref`, which it gives.
     pub(super) fn send<V: Verb>(&mut self, client: Client, build: impl FnOnce(&mut Fbb) -> WIPOffset<V>) -> u64 {
+        self.clients[client].last_ref += 1;
+        let reference = self.clients[client].last_ref;
+        self.send_as(client, reference, build);
+        reference
+    }
+
+    fn send_as<V: Verb>(&mut self, client: Client, reference: u64, build: impl FnOnce(&mut Fbb) -> WIPOffset<V>) {
         let peer = &mut self.clients[client];
-        peer.last_ref += 1;
-        let (reference, shard, session) = (peer.last_ref, peer.shard, peer.session);
+        let (shard, session) = (peer.shard, peer.session);
         let bytes = self.encoder.frame(reference, build).to_vec();
         if peer.login.is_some() {
-            peer.early.push_back(bytes);
-            return reference;
+            return peer.early.push_back(bytes);
         }
         let frame = crate::wire::read(&bytes).expect("what a client encodes is sound");
         let node = &mut self.shards[shard as usize];
         node.users.frame(session, frame, self.now, &mut node.fx);
         self.absorb(shard);
-        reference
     }
 
     pub(super) fn publish(&mut self, client: Client, to: &str, body: &str) -> u64 {
@@ -458,11 +462,20 @@ impl World {
     }
 
     pub(super) fn receipt(&mut self, client: Client, to: &str, kind: ReceiptKind, cursor: (u64, u64)) -> u64 {
+        self.send(client, |b| receipt(b, to, kind, cursor))
+    }
+
+    pub(super) fn retract(&mut self, client: Client, to: &str, cursor: (u64, u64)) -> u64 {
         self.send(client, |b| {
             let conversation = Some(conversation(b, to));
             let cursor = Cursor::new(cursor.0, cursor.1);
-            s::Receipt::create(b, &s::ReceiptArgs { conversation, kind, cursor: Some(&cursor) })
+            s::Retract::create(b, &s::RetractArgs { conversation, cursor: Some(&cursor) })
         })
+    }
+
+    /// A receipt that wants no answer.
+    pub(super) fn say_receipt(&mut self, client: Client, to: &str, kind: ReceiptKind, cursor: (u64, u64)) {
+        self.send_as(client, 0, |b| receipt(b, to, kind, cursor));
     }
 
     pub(super) fn list(&mut self, client: Client) -> u64 {
@@ -845,6 +858,12 @@ impl World {
         let counted: BTreeMap<_, _> = self.shards.iter().flat_map(|node| node.conversations.interests()).collect();
         assert_eq!(attached, counted, "homes count the attachments that there are");
     }
+}
+
+fn receipt(b: &mut Fbb, to: &str, kind: ReceiptKind, cursor: (u64, u64)) -> WIPOffset<s::Receipt<'static>> {
+    let conversation = Some(conversation(b, to));
+    let cursor = Cursor::new(cursor.0, cursor.1);
+    s::Receipt::create(b, &s::ReceiptArgs { conversation, kind, cursor: Some(&cursor) })
 }
 
 /// The address of a conversation, from the way people write it.
