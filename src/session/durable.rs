@@ -3,7 +3,8 @@
 use super::stored::Step;
 use super::tests::{at, code, settled, small};
 use super::world::{Client, World};
-use crate::conversation::{Durability, Policies, Policy};
+use crate::conversation::{Durability, Key, Policies, Policy};
+use crate::id::Address;
 use crate::limits::Limits;
 use crate::mesh::SessionKey;
 use crate::wire::schema::{CloseCode, ErrorCode, ReceiptKind, Role};
@@ -291,26 +292,74 @@ fn after_a_start_the_lists_of_both_are_asked_again() {
 
 #[test]
 fn a_group_does_not_leave_the_list_of_somebody_who_is_being_added_to_it() {
-    let mut world = World::with(1, small(), Policies::default());
-    let ann = world.client("ann", "phone");
-    world.create_group(ann, "team", true, false, &["bob"]);
+    let (mut world, (a, b)) = (disk(), two());
+    let ann = world.client(a, "phone");
+    world.create_group(ann, "team", true, false, &[b]);
     world.settle();
-    world.remove(ann, "team", "bob");
+    world.remove(ann, "team", b);
     world.settle();
-    // The hint is taken, the change has not come to the group's home when bob asks to receive the group.
-    world.add(ann, "team", "bob", Role::member);
-    let bob = world.connect("bob", "phone", &[]).unwrap();
+    // The hint is in; the change stands in the lane to the group's home when bob asks there to receive the group.
+    let home = world.slots.home(Key::new("", Address::Group("team")).bytes());
+    world.add(ann, "team", b, Role::member);
+    assert!(world.take_request(1, 0));
+    write(&mut world);
+    assert!(world.take_event(0, 1));
+    assert_eq!(world.shards[usize::from(home)].requests[0].len(), 1);
+    let bob = world.connect(b, "phone", &[]).unwrap();
     read(&mut world);
-    while world.shards[0].requests[0].front().is_some_and(|request| !format!("{request:?}").starts_with("Attach")) {
-        let request = world.shards[0].requests[0].pop_front().unwrap();
-        world.shards[0].requests[0].push_back(request);
-    }
-    assert!(world.take_request(0, 0) && world.take_event(0, 0));
+    while world.take_request(home, 1) || world.take_event(1, home) {}
     let got = heard(&mut world, bob);
-    assert_eq!(got.last().unwrap(), "group:team 4 ann added bob", "{got:?}");
+    assert_eq!(got, ["welcome", "group:team from 4", &format!("group:team 4 {a} added {b}")]);
     world.restart();
-    let bob = world.connect("bob", "phone", &[]).unwrap();
+    let bob = world.connect(b, "phone", &[]).unwrap();
     assert!(heard(&mut world, bob).contains(&"group:team from 4".to_owned()));
+}
+
+#[test]
+fn an_old_removal_that_is_handed_out_late_strikes_no_new_membership() {
+    let (mut world, (a, b)) = (disk(), two());
+    let (ann, cat) = (world.client(a, "phone"), world.client(at(1, 1), "phone"));
+    world.create_group(ann, "team", true, false, &[b, at(1, 1)]);
+    world.settle();
+    let (removal, addition) = (world.remove(ann, "team", b), world.add(ann, "team", b, Role::member));
+    assert!(removal < addition);
+    // All of it comes to bob's home and is not handed out there before he is.
+    for _ in 0..10 {
+        for (to, from) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            while world.take_event(to, from) || world.take_request(to, from) {}
+        }
+        write(&mut world);
+        world.work(0);
+    }
+    assert!(world.shards[1].users.has_work());
+    let bob = world.connect(b, "phone", &[]).unwrap();
+    read(&mut world);
+    world.settle();
+    assert_eq!(world.shorts(cat).last().unwrap(), &format!("group:team 5 {a} added {b}"));
+    world.restart();
+    world.take(bob);
+    let bob = world.connect(b, "phone", &[]).unwrap();
+    assert!(heard(&mut world, bob).contains(&"group:team from 5".to_owned()));
+}
+
+#[test]
+fn nobody_is_forgotten_while_something_is_struck_from_a_list() {
+    let (mut world, (a, b)) = (with(Limits { users_idle_max: 0, presence_linger_ms: 0, ..small() }), two());
+    let (ann, bob) = (world.client(a, "phone"), world.client(b, "phone"));
+    world.create_group(ann, "team", true, false, &[b]);
+    world.settle();
+    world.remove(ann, "team", b);
+    for _ in 0..3 {
+        talk(&mut world);
+        write(&mut world);
+    }
+    assert_eq!(world.shards[1].users.strikes, 1);
+    world.disconnect(bob);
+    world.pass(1);
+    assert_eq!(users(&world), 2);
+    world.settle();
+    world.pass(1);
+    assert_eq!(users(&world), 1);
 }
 
 #[test]
