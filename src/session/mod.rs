@@ -6,11 +6,11 @@
 //! [`list`], until he goes ([`resting`]).
 
 mod catch_up;
+mod changes;
 mod credits;
 mod cursors;
 #[cfg(test)]
 mod durable;
-mod expected;
 mod fan_out;
 pub mod frames;
 mod groups;
@@ -37,6 +37,7 @@ mod user;
 mod world;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 pub use loading::{LoggedIn, Login, LoginKey};
@@ -54,9 +55,9 @@ use crate::slab::{Index, Slab};
 use crate::slot::{ShardId, Slots};
 use crate::wire::schema::{self as s, Body, CloseCode, ErrorCode, Frame};
 use crate::wire::{self, AddressError};
+use changes::OpenChange;
 use credits::Credits;
 use cursors::ToWrite;
-use expected::OpenChange;
 use lists::Gather;
 use loading::WaitingLogin;
 use mirror::Mirror;
@@ -101,9 +102,9 @@ pub struct Users {
     /// Entries that are being struck from lists on disk.
     strikes: u32,
     /// Users without sessions whose list is on disk as well, by the time at which they came to rest.
-    resting: BTreeMap<u64, u32>,
+    resting: BTreeMap<NonZeroU64, u32>,
     /// How many ever came to rest.
-    rested: u64,
+    rested: NonZeroU64,
     /// Users whose last session left, and when they will be seen to be gone: in the order of time, since all wait equally long.
     lingering: VecDeque<(u64, u32, u32)>,
     /// News for other shards that wait for room in their lanes.
@@ -208,7 +209,7 @@ impl Users {
             writes: 0,
             strikes: 0,
             resting: BTreeMap::new(),
-            rested: 0,
+            rested: NonZeroU64::MIN,
             credits: Credits::new(slots.shards(), limits.lane_capacity),
             lingering: VecDeque::new(),
             news: VecDeque::new(),
