@@ -5,7 +5,13 @@
 //! as long as the process lives; a partition on disk fills the same interface.
 
 pub mod engine;
+mod lookup;
 mod memory;
+pub mod partition;
+pub mod reading;
+pub mod rows;
+#[cfg(test)]
+pub(crate) mod simulated;
 
 use std::sync::Arc;
 
@@ -15,6 +21,7 @@ use crate::conversation::{Durability, Key, Member, Name, Record};
 use crate::mesh::{Read, Reply, Then};
 use crate::slot::{RowId, ShardId};
 
+pub use lookup::{Unreadable, Why};
 pub use memory::Memory;
 
 /// Names a log within its shard. Used again only after the conversation has left the shard's memory, with nothing in flight.
