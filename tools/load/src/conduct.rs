@@ -11,6 +11,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::account::{Board, Pace, Tally};
 use crate::error::Failure;
 use crate::machine;
+use crate::minutes::Minutes;
 use crate::options::{Settings, check_descriptors};
 use crate::scenario::{Kind, Plan};
 use crate::stage::{PATIENCE, Stage, Step, Totals};
@@ -63,6 +64,10 @@ pub struct Outcome {
     pub meters: [Meters; 2],
     /// Of the server.
     pub memory: Memory,
+    /// Acks per second in each minute of the measured time; the last one may be shorter.
+    pub acks_per_s_by_minute: Vec<f64>,
+    /// Longest part of the measured time without any ack.
+    pub stall_ns: u64,
     /// Sessions logged in per second.
     pub logins_per_s: f64,
     /// Whether draining ended because nothing came any more.
@@ -90,7 +95,15 @@ pub fn conduct(plan: Plan, settings: &Settings, server: Watched, start_connectio
     let (crew, letters) = crew(plan, settings, server.target)?;
     let crew = &crew;
     thread::scope(|scope| {
-        let mut conductor = Conductor { crew, server, workers: Vec::new(), memory: Memory::default(), shown: Shown::default() };
+        let mut conductor = Conductor {
+            crew,
+            server,
+            workers: Vec::new(),
+            memory: Memory::default(),
+            minutes: Minutes::default(),
+            stall_ns: 0,
+            shown: Shown::default(),
+        };
         conductor.memory.start = conductor.rss()?;
         for (id, letters) in letters.into_iter().enumerate() {
             conductor.workers.push(scope.spawn(move || worker::run(crew, id as u32, letters)));
@@ -99,7 +112,16 @@ pub fn conduct(plan: Plan, settings: &Settings, server: Watched, start_connectio
         crew.stage.go_to(Step::Stop);
         let tally = conductor.gather()?;
         let (meters, logins_per_s, drain_gave_up) = result?;
-        Ok(Outcome { plan: crew.plan.clone(), tally, meters, memory: conductor.memory, logins_per_s, drain_gave_up })
+        Ok(Outcome {
+            plan: crew.plan.clone(),
+            meters,
+            memory: conductor.memory,
+            acks_per_s_by_minute: conductor.minutes.rates(),
+            stall_ns: tally.stall_ns.max(conductor.stall_ns),
+            logins_per_s,
+            drain_gave_up,
+            tally,
+        })
     })
 }
 
@@ -125,6 +147,9 @@ struct Conductor<'scope, 'a> {
     server: Watched,
     workers: Vec<ScopedJoinHandle<'scope, Result<Tally, Failure>>>,
     memory: Memory,
+    minutes: Minutes,
+    /// Without an ack at the end of the measured time.
+    stall_ns: u64,
     shown: Shown,
 }
 
@@ -211,8 +236,11 @@ impl Conductor<'_, '_> {
         stage.go_to(Step::Run);
         self.sleep_until(begin, "warming up");
         let first = self.meters()?;
+        self.minutes = Minutes::from(begin, first.acked);
         self.sleep_until(end, "measuring");
         let last = self.meters()?;
+        self.minutes.end(last.at_ns, last.acked);
+        self.stall_ns = self.crew.stage.without_ack_ns();
         self.memory.end = self.rss()?;
         Ok([first, last])
     }
@@ -224,6 +252,7 @@ impl Conductor<'_, '_> {
                 return;
             }
             thread::sleep(Duration::from_nanos(left).min(Duration::from_millis(100)));
+            self.minutes.look(self.crew.stage.now_ns(), self.crew.stage.totals().acked);
             let left_s = Duration::from_nanos(left).as_secs_f64();
             self.show(|totals, rates| {
                 format!(

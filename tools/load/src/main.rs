@@ -18,6 +18,7 @@ mod conduct;
 mod error;
 mod floor;
 mod machine;
+mod minutes;
 mod options;
 mod report;
 mod scenario;

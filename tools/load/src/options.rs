@@ -104,7 +104,7 @@ pub struct Common {
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
     pub payload: usize,
     /// Seconds that are measured.
-    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    #[arg(long, visible_alias = "seconds", value_name = "S", default_value_t = 10.0)]
     pub duration: f64,
     /// Seconds before that, at the same load, that are not.
     #[arg(long, value_name = "S", default_value_t = 2.0)]

@@ -48,6 +48,8 @@ pub struct Tally {
     pub disconnects: u64,
     /// Smallest window of a welcome.
     pub server_window: Option<u32>,
+    /// Longest time in which no worker read an ack, ns (measured).
+    pub stall_ns: u64,
     /// Intended send to delivery read, ns (measured).
     pub latency: Histogram<u64>,
     /// Intended send to ack read, ns (measured).
@@ -75,6 +77,7 @@ impl Default for Tally {
             goaways: BTreeMap::new(),
             disconnects: 0,
             server_window: None,
+            stall_ns: 0,
             latency: histogram(),
             ack_latency: histogram(),
         }
@@ -161,6 +164,7 @@ impl Tally {
         if let Some(window) = other.server_window {
             self.window(window);
         }
+        self.stall_ns = self.stall_ns.max(other.stall_ns);
         self.latency.add(&other.latency).expect("both have the same range");
         self.ack_latency.add(&other.ack_latency).expect("both have the same range");
     }

@@ -92,6 +92,10 @@ pub struct Figures {
 
     /// Acks read in the measured time.
     pub acks_per_s: f64,
+    /// The same in each minute of it; the last one may be shorter.
+    pub acks_per_s_by_minute: Vec<f64>,
+    /// Longest part of the measured time in which no ack was read.
+    pub longest_stall_ms: Option<f64>,
     /// Deliveries read in the measured time.
     pub deliveries_per_s: f64,
     /// Intended send to delivery read.
@@ -177,6 +181,8 @@ impl Figures {
             disconnects: tally.disconnects,
             drain_gave_up: outcome.drain_gave_up,
             acks_per_s: (last.acked - first.acked) as f64 / measured_s,
+            acks_per_s_by_minute: outcome.acks_per_s_by_minute.clone(),
+            longest_stall_ms: (plan.publishers() > 0).then_some(outcome.stall_ns as f64 / 1e6),
             deliveries_per_s: read as f64 / measured_s,
             latency_us: Latency::from(&tally.latency),
             ack_latency_us: Latency::from(&tally.ack_latency),

@@ -51,6 +51,12 @@ fn messages(t: &mut Table, f: &Figures) {
     t.row("lost, duplicated, disorder", &format!("{}, {}, {}", f.lost, f.duplicated, f.out_of_order));
     t.row("delivery latency, us", &latency(&f.latency_us));
     t.row("ack latency, us", &latency(&f.ack_latency_us));
+    t.optional("longest without an ack", f.longest_stall_ms.map(|ms| format!("{ms:.1} ms")));
+    if f.acks_per_s_by_minute.len() > 1 {
+        for (minute, rate) in (1..).zip(&f.acks_per_s_by_minute) {
+            t.row(&format!("  minute {minute}"), &format!("{rate:.0} acks per second"));
+        }
+    }
 }
 
 fn latency(l: &Latency) -> String {

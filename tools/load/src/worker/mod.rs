@@ -113,6 +113,8 @@ pub struct Worker<'a> {
     schedule: Option<Schedule>,
     publishing: Publishing,
 
+    /// Acks at the end of the last turn.
+    noted_acks: u64,
     heartbeat_ms: u64,
     sweep_at_ns: u64,
     sweep_next: usize,
@@ -171,6 +173,7 @@ impl<'a> Worker<'a> {
             held: Vec::new(),
             schedule: None,
             publishing: Publishing::NotYet,
+            noted_acks: 0,
             heartbeat_ms: u64::MAX,
             sweep_at_ns: 0,
             sweep_next: 0,
@@ -197,6 +200,7 @@ impl<'a> Worker<'a> {
             }
             self.keep_alive();
             self.flush(ring);
+            self.note_acks();
             self.tell();
             if let Some(failure) = self.failure.take() {
                 return Err(failure);
@@ -327,6 +331,15 @@ impl<'a> Worker<'a> {
             connection.last_sent_ms = now_ms;
         }
         self.outgoing.recycle(dirty);
+    }
+
+    /// For the longest time without any ack.
+    fn note_acks(&mut self) {
+        let acked = self.tally.acked;
+        if std::mem::replace(&mut self.noted_acks, acked) != acked {
+            let stage = &self.crew.stage;
+            self.tally.stall_ns = self.tally.stall_ns.max(stage.acks_read(stage.now_ns()));
+        }
     }
 
     /// Shows the others how far this worker is.
