@@ -33,7 +33,7 @@ use clap::Parser;
 use conduct::Watched;
 use error::Failure;
 use floor::FloorServer;
-use options::{Cli, Command, Common, Server, Settings};
+use options::{Cli, Command, Common, Peers, Server, Settings};
 use report::Figures;
 use scenario::Plan;
 
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 fn play(command: Command) -> Result<bool, Failure> {
     match command {
         Command::Idle { common, server, start_connections } => idle(&common, &server, start_connections),
-        Command::Direct { common, server } => direct(&common, &server),
+        Command::Direct { common, server, peers } => direct(&common, &server, peers),
         Command::Group { common, server, members } => group(&common, &server, members),
         Command::Floor { common, members } => floor(&common, members),
         Command::FloorServer { cpu } => floor::serve(cpu).map(|()| true),
@@ -74,13 +74,17 @@ fn idle(common: &Common, server: &Server, start: Option<u32>) -> Result<bool, Fa
     measure("idle", plan, &settings, common, watched(server)?, start)
 }
 
-fn direct(common: &Common, server: &Server) -> Result<bool, Failure> {
+fn direct(common: &Common, server: &Server, peers: Peers) -> Result<bool, Failure> {
     let settings = Settings::from(common)?;
     let connections = at_least(common.connections.unwrap_or(CONNECTIONS), 2)?;
-    if connections % 2 == 1 {
-        return Err(Failure::Option(format!("--connections {connections}: pairs need an even number")));
-    }
-    let plan = Plan::direct(run_number(), connections, settings.cpus.len() as u32);
+    let workers = settings.cpus.len() as u32;
+    let plan = match peers {
+        Peers::Pairs if connections % 2 == 1 => {
+            return Err(Failure::Option(format!("--connections {connections}: pairs need an even number")));
+        }
+        Peers::Pairs => Plan::direct(run_number(), connections, workers),
+        Peers::Random => Plan::random(run_number(), connections, workers),
+    };
     measure("direct", plan, &settings, common, watched(server)?, None)
 }
 

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::account::{HEADER_BYTES, Pace, WINDOW_MAX};
 use crate::error::Failure;
@@ -15,6 +15,7 @@ Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
   campanile-load group --members 1000 --payload 128 --window 1 --cpus 1 --server-cpus 0 --server-pid $PID --json group.json
   campanile-load direct --connections 1000 --payload 64 --window 1 --cpus 1 --server-cpus 0 --server-pid $PID
   campanile-load direct --connections 1000 --rate 50000 --cpus 1
+  campanile-load direct --connections 256 --window 64 --peers random --seconds 60 --cpus 1
   campanile-load idle --connections 15000 --start-connections 5000 --server-pid $PID
   campanile-load floor --members 1000 --payload 128 --window 1 --server-cpus 0 --cpus 1
 
@@ -49,12 +50,15 @@ pub enum Command {
         #[arg(long, value_name = "N")]
         start_connections: Option<u32>,
     },
-    /// Random pairs of users, each sends to the other.
+    /// Direct messages between users who are all online.
     Direct {
         #[command(flatten)]
         common: Common,
         #[command(flatten)]
         server: Server,
+        /// Who writes to whom.
+        #[arg(long, value_name = "HOW", default_value = "pairs")]
+        peers: Peers,
     },
     /// One publisher and a group of members, each on a connection of his own.
     Group {
@@ -81,6 +85,15 @@ pub enum Command {
         #[arg(long)]
         cpu: Option<usize>,
     },
+}
+
+/// Who writes to whom in `direct`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Peers {
+    /// Random pairs, each sends to the other: half as many conversations as users
+    Pairs,
+    /// Each message goes to a random one of the others: about as many conversations as there are pairs of users
+    Random,
 }
 
 /// Which server.

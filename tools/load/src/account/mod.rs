@@ -2,12 +2,16 @@
 
 mod board;
 mod payload;
+mod peers;
 mod publisher;
+mod received;
 mod tally;
 mod tracker;
 
 pub use board::Board;
 pub use payload::{HEADER_BYTES, Header};
+pub use peers::{Destination, RandomPeers};
 pub use publisher::{Attempt, Pace, Publisher, WINDOW_MAX};
+pub use received::Received;
 pub use tally::Tally;
 pub use tracker::{Arrival, Tracker};

@@ -91,11 +91,10 @@ impl Worker<'_> {
 
     fn delivered(&mut self, local: u32, header: Header, now_ns: u64) {
         let connection = &mut self.connections[local as usize];
-        if connection.source != Some(header.publisher) {
+        let Some(arrival) = connection.received.take(header.publisher, header.seq) else {
             self.tally.unexpected += 1;
             return;
-        }
-        let arrival = connection.tracker.take(header.seq);
+        };
         if self.tally.delivered(arrival, header.intended_ns, now_ns, &self.measured) {
             self.count_down(header.publisher, header.place);
         }

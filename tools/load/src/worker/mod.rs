@@ -23,11 +23,11 @@ use campanile::ring::{Completion, Ring, RingSize, SEGMENTS_MAX, Segments, Slot};
 use campanile::wire::schema::{Ping, PingArgs};
 use rustix::io::Errno;
 
-use crate::account::{Board, Tally};
+use crate::account::{Board, RandomPeers, Tally};
 use crate::error::Failure;
 use crate::machine;
 use crate::options::Settings;
-use crate::scenario::Plan;
+use crate::scenario::{Plan, Role};
 use crate::stage::{Stage, Step};
 use connection::{Connection, Outgoing, State};
 use recent::Recent;
@@ -87,6 +87,8 @@ pub struct Worker<'a> {
     outgoing: Outgoing,
     /// Body of the next publish; the front is the header.
     body: Vec<u8>,
+    /// Id of the conversation that it goes to, where each goes elsewhere.
+    name: String,
     recent: Recent,
     tally: Tally,
     /// Known from [`Step::Run`] on.
@@ -158,12 +160,13 @@ impl<'a> Worker<'a> {
             letters,
             outgoing: Outgoing::default(),
             body: vec![0x2e; crew.settings.payload_bytes],
+            name: String::new(),
             recent: Recent::default(),
             tally: Tally::default(),
             measured: u64::MAX..u64::MAX,
             to_make: locals.clone().collect(),
             again: Vec::new(),
-            to_join: locals.clone().filter(|l| connections[*l as usize].role == crate::scenario::Role::Member).collect(),
+            to_join: locals.clone().filter(|l| connections[*l as usize].role == Role::Member).collect(),
             under_way: 0,
             logged_in: 0,
             created: 0,
@@ -359,6 +362,10 @@ impl<'a> Worker<'a> {
 }
 
 fn connection(plan: &Plan, index: u32) -> Connection {
-    let conversation = if plan.publishes(index) { plan.conversation_id(index).into() } else { Box::default() };
-    Connection::new(index, plan.role(index), plan.source(index), conversation)
+    let conversation = plan.conversation_id(index).map(Into::into);
+    let mut connection = Connection::new(index, plan.role(index), plan.source(index), conversation);
+    if connection.role == Role::Anyone {
+        connection.peers = Some(Box::new(RandomPeers::new(plan.run, index, plan.connections)));
+    }
+    connection
 }

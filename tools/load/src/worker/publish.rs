@@ -5,7 +5,7 @@ use campanile::wire::schema::{Publish, PublishArgs};
 
 use super::schedule::Schedule;
 use super::{Publishing, Worker};
-use crate::account::{Attempt, Header, Pace};
+use crate::account::{Attempt, Destination, Header, Pace};
 
 impl Worker<'_> {
     /// Sends what is due, from the beginning of the run to its end.
@@ -91,21 +91,28 @@ impl Worker<'_> {
     fn send(&mut self, local: u32, attempt: Attempt) {
         let plan = &self.crew.plan;
         let connection = &mut self.connections[local as usize];
-        let Attempt { place, seq, intended_ns } = attempt;
+        let Attempt { place, mut seq, intended_ns } = attempt;
         let publisher = connection.index;
+        let fixed = connection.conversation.take();
+        let picked = connection.peers.as_mut().map(|peers| peers.next());
+        if let Some(Destination { peer, order }) = picked {
+            self.name.clear();
+            plan.write_user(peer, &mut self.name);
+            seq = order;
+        }
+        let id = fixed.as_deref().unwrap_or(&self.name);
         Header { run: plan.run, publisher, place, seq, intended_ns }.write(&mut self.body);
         if self.crew.settings.pace != Pace::Rate {
             // All deliveries and the ack.
             self.crew.board.set(publisher, place, plan.fan_out() + 1);
         }
         self.tally.sent(intended_ns, &self.measured);
-        let id = std::mem::take(&mut connection.conversation);
         self.outgoing.frame(connection, local, attempt.reference(), |b| {
-            let conversation = Some(conversation(b, plan.address(&id)));
+            let conversation = Some(conversation(b, plan.address(id)));
             let body = Some(b.create_vector(&self.body));
             Publish::create(b, &PublishArgs { conversation, body, ..Default::default() })
         });
-        connection.conversation = id;
+        connection.conversation = fixed;
     }
 
     /// When publishing has something to do next, as far as time alone decides.
