@@ -2,13 +2,13 @@
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::account::{Board, Pace, Tally};
+use crate::account::{Board, Pace, Tally, Verified};
 use crate::error::Failure;
 use crate::machine;
 use crate::minutes::Minutes;
@@ -64,6 +64,8 @@ pub struct Outcome {
     pub meters: [Meters; 2],
     /// Of the server.
     pub memory: Memory,
+    /// What reading back found, if that was wanted.
+    pub verified: Option<Verified>,
     /// Acks per second in each minute of the measured time; the last one may be shorter.
     pub acks_per_s_by_minute: Vec<f64>,
     /// Longest part of the measured time without any ack.
@@ -112,8 +114,15 @@ pub fn conduct(plan: Plan, settings: &Settings, server: Watched, start_connectio
         crew.stage.go_to(Step::Stop);
         let tally = conductor.gather()?;
         let (meters, logins_per_s, drain_gave_up) = result?;
+        let verified = crew.ledger.get().map(|ledger| Verified {
+            acked: ledger.acked(),
+            unchecked: ledger.unchecked,
+            same_place: ledger.same_place,
+            ..tally.verified.clone()
+        });
         Ok(Outcome {
             plan: crew.plan.clone(),
+            verified,
             meters,
             memory: conductor.memory,
             acks_per_s_by_minute: conductor.minutes.rates(),
@@ -139,7 +148,8 @@ fn crew(plan: Plan, settings: &Settings, target: SocketAddr) -> Result<(Crew, Le
     let window = if let Pace::Window(window) = settings.pace { window } else { 0 };
     let board = Board::new(plan.publishers(), window);
     let stage = Stage::new(plan.workers);
-    Ok((Crew { plan, settings: settings.clone(), target, stage, board, posts }, all_letters))
+    let (ledgers, ledger) = (Mutex::default(), OnceLock::new());
+    Ok((Crew { plan, settings: settings.clone(), target, stage, board, ledgers, ledger, posts }, all_letters))
 }
 
 struct Conductor<'scope, 'a> {
@@ -168,6 +178,9 @@ impl Conductor<'_, '_> {
         self.set_up_group()?;
         let meters = self.measure()?;
         let drain_gave_up = self.drain()?;
+        if self.crew.settings.verify_places.is_some() {
+            self.read_back()?;
+        }
         if self.shown.terminal {
             eprintln!();
         }
@@ -209,14 +222,27 @@ impl Conductor<'_, '_> {
 
     /// Waits until `done` has come to `wanted`; fails when it does not move any more.
     fn wait(&mut self, step: &'static str, wanted: u64, done: impl Fn(&Totals) -> u64) -> Result<(), Failure> {
+        self.wait_while_moving(step, wanted, done, |_| 0)
+    }
+
+    /// The same where `moves` shows that something is going on.
+    fn wait_while_moving(
+        &mut self,
+        step: &'static str,
+        wanted: u64,
+        done: impl Fn(&Totals) -> u64,
+        moves: impl Fn(&Totals) -> u64,
+    ) -> Result<(), Failure> {
         let mut last = (Instant::now(), 0);
         loop {
-            let now_done = done(&self.crew.stage.totals());
+            let totals = self.crew.stage.totals();
+            let now_done = done(&totals);
             if now_done >= wanted {
                 return Ok(());
             }
-            if now_done > last.1 {
-                last = (Instant::now(), now_done);
+            let moved = now_done + moves(&totals);
+            if moved > last.1 {
+                last = (Instant::now(), moved);
             }
             self.show(|_, _| format!("{step}: {now_done} of {wanted}"));
             if last.0.elapsed() > PATIENCE || self.a_worker_ended() {
@@ -285,6 +311,22 @@ impl Conductor<'_, '_> {
             thread::sleep(LOOK);
         }
         Ok(true)
+    }
+
+    /// What was acknowledged is looked for.
+    fn read_back(&mut self) -> Result<(), Failure> {
+        let (stage, plan) = (&self.crew.stage, &self.crew.plan);
+        stage.go_to(Step::HandIn);
+        self.wait("handing in what was acknowledged", u64::from(plan.workers), |t| t.handed_in)?;
+        let ledgers = std::mem::take(&mut *self.crew.ledgers.lock().expect("workers have handed in"));
+        let ledger = ledgers.into_iter().reduce(|mut sum, ledger| {
+            sum.merge(ledger);
+            sum
+        });
+        let ledger = self.crew.ledger.get_or_init(|| ledger.unwrap_or_default());
+        let readings: usize = ledger.logs().into_iter().map(|log| plan.readers(log).len()).sum();
+        stage.go_to(Step::ReadBack);
+        self.wait_while_moving("reading back", readings as u64, |t| t.readings, |t| t.read_back)
     }
 
     fn a_worker_ended(&self) -> bool {

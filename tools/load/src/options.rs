@@ -56,6 +56,8 @@ pub enum Command {
         common: Common,
         #[command(flatten)]
         server: Server,
+        #[command(flatten)]
+        verify: Verify,
         /// Who writes to whom.
         #[arg(long, value_name = "HOW", default_value = "pairs")]
         peers: Peers,
@@ -66,6 +68,8 @@ pub enum Command {
         common: Common,
         #[command(flatten)]
         server: Server,
+        #[command(flatten)]
+        verify: Verify,
         /// Members who receive; the publisher is one more.
         #[arg(long, value_name = "M", default_value_t = 1000)]
         members: u32,
@@ -105,6 +109,19 @@ pub struct Server {
     /// Its process: CPU of all its threads (a cross-check of --server-cpus) and memory.
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
+}
+
+/// Whether what was acknowledged is looked for afterwards.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Verify {
+    /// After the run each log is read back by the users concerned (of a group: its owner and the last member), and every message that was
+    /// acknowledged is looked for: at its epoch and seq, with its sender and body, and nowhere else.
+    #[arg(long)]
+    pub verify: bool,
+    /// Places of logs that are remembered for that, 8 bytes each (twice as much while the workers' are put together); what is acknowledged
+    /// beyond them is counted and not checked.
+    #[arg(long, value_name = "N", default_value_t = 32_000_000, requires = "verify")]
+    pub verify_places: usize,
 }
 
 /// What every scenario has.
@@ -176,6 +193,8 @@ pub struct Settings {
     pub per_address: u32,
     /// Logins under way at once, for each worker.
     pub logins_per_worker: usize,
+    /// Places that are remembered for reading back, if that is wanted.
+    pub verify_places: Option<usize>,
 }
 
 impl Settings {
@@ -201,7 +220,14 @@ impl Settings {
             per_address: common.per_address,
             logins_per_worker: (common.logins as usize / cpus.len()).max(1),
             cpus,
+            verify_places: None,
         })
+    }
+
+    /// The same, and what was acknowledged is read back.
+    #[must_use]
+    pub fn with(self, verify: Verify) -> Settings {
+        Settings { verify_places: verify.verify.then_some(verify.verify_places), ..self }
     }
 }
 

@@ -21,11 +21,16 @@ pub enum Step {
     Run = 3,
     /// Nothing is published; what is outstanding is read.
     Drain = 4,
+    /// Workers hand in what was acknowledged.
+    HandIn = 5,
+    /// It is read back.
+    ReadBack = 6,
     /// Workers end.
-    Stop = 5,
+    Stop = 7,
 }
 
-const STEPS: [Step; 6] = [Step::LogIn, Step::Create, Step::Join, Step::Run, Step::Drain, Step::Stop];
+const STEPS: [Step; 8] =
+    [Step::LogIn, Step::Create, Step::Join, Step::Run, Step::Drain, Step::HandIn, Step::ReadBack, Step::Stop];
 
 /// What a worker did so far, for progress and for knowing when a step is over. Written by that worker once per turn.
 #[derive(Debug, Default)]
@@ -45,6 +50,12 @@ pub struct Block {
     pub acked: AtomicU64,
     /// See [`crate::account::Tally`].
     pub read: AtomicU64,
+    /// 1 when its ledger was handed in.
+    pub handed_in: AtomicU64,
+    /// Logs read back.
+    pub readings: AtomicU64,
+    /// Messages in them.
+    pub read_back: AtomicU64,
     /// Error frames, goaways and disconnects together.
     pub troubles: AtomicU64,
 }
@@ -60,6 +71,9 @@ pub struct Totals {
     pub refused: u64,
     pub acked: u64,
     pub read: u64,
+    pub handed_in: u64,
+    pub readings: u64,
+    pub read_back: u64,
     pub troubles: u64,
 }
 
@@ -157,6 +171,9 @@ impl Stage {
             refused: sum.refused + b.refused.load(Ordering::Relaxed),
             acked: sum.acked + b.acked.load(Ordering::Relaxed),
             read: sum.read + b.read.load(Ordering::Relaxed),
+            handed_in: sum.handed_in + b.handed_in.load(Ordering::Relaxed),
+            readings: sum.readings + b.readings.load(Ordering::Relaxed),
+            read_back: sum.read_back + b.read_back.load(Ordering::Relaxed),
             troubles: sum.troubles + b.troubles.load(Ordering::Relaxed),
         })
     }

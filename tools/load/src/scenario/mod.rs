@@ -8,6 +8,8 @@ use std::fmt::Write;
 
 use campanile::id::Address;
 
+use crate::account::Log;
+
 /// What a connection does once it is logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -168,6 +170,27 @@ impl Plan {
             Role::Pair(peer) => Some(self.user(peer)),
             Role::Owner => Some(self.group_id()),
             Role::Idle | Role::Anyone | Role::Member => None,
+        }
+    }
+
+    /// The connection that gets what this one publishes, if that is always one and the same.
+    pub fn fixed_peer(&self, index: u32) -> u32 {
+        if let Role::Pair(peer) = self.role(index) { peer } else { index }
+    }
+
+    /// Who reads a log back: both users of a direct conversation; of a group its owner and the last member.
+    pub fn readers(&self, log: Log) -> [u32; 2] {
+        match log {
+            Log::Direct(a, b) => [a, b],
+            Log::Group => [group::OWNER, self.joins()],
+        }
+    }
+
+    /// The id in a log's conversation as the user of a connection writes it.
+    pub fn log_id(&self, index: u32, log: Log) -> String {
+        match log {
+            Log::Direct(a, b) => self.user(if a == index { b } else { a }),
+            Log::Group => self.group_id(),
         }
     }
 

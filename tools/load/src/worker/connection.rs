@@ -4,7 +4,7 @@ use campanile::ring::{OpenBatch, Segment, Segments};
 use campanile::wire::{Encoder, Fbb, Verb};
 use flatbuffers::WIPOffset;
 
-use crate::account::{Publisher, RandomPeers, Received};
+use crate::account::{Destination, Publisher, RandomPeers, Received};
 use crate::scenario::{Role, Source};
 
 /// Where a connection stands.
@@ -59,6 +59,8 @@ pub struct Connection {
     pub conversation: Option<Box<str>>,
     /// Else, to whom.
     pub peers: Option<Box<RandomPeers>>,
+    /// Where the message in each place of the window went, if that is to be known when it is answered.
+    pub destinations: Vec<Destination>,
 }
 
 impl Connection {
@@ -80,12 +82,22 @@ impl Connection {
             publisher: None,
             conversation,
             peers: None,
+            destinations: Vec::new(),
         }
     }
 
     /// Whether frames go to and fro.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::LoggingIn | State::Ready | State::Asking | State::Done)
+    }
+
+    /// Remembers where the message in a place goes.
+    pub fn remember(&mut self, place: u32, destination: Destination) {
+        let place = place as usize;
+        if self.destinations.len() <= place {
+            self.destinations.resize(place + 1, Destination { peer: 0, order: 0 });
+        }
+        self.destinations[place] = destination;
     }
 
     fn enqueue(&mut self, segment: Segment) {

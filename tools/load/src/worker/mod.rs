@@ -10,6 +10,7 @@ mod recent;
 mod schedule;
 mod setup;
 mod socket;
+mod verify;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,13 +18,14 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use campanile::ring::{Completion, Ring, RingSize, SEGMENTS_MAX, Segments, Slot};
 use campanile::wire::schema::{Ping, PingArgs};
 use rustix::io::Errno;
 
-use crate::account::{Board, RandomPeers, Tally};
+use crate::account::{Board, Ledger, RandomPeers, Tally};
 use crate::error::Failure;
 use crate::machine;
 use crate::options::Settings;
@@ -32,6 +34,7 @@ use crate::stage::{Stage, Step};
 use connection::{Connection, Outgoing, State};
 use recent::Recent;
 use schedule::Schedule;
+use verify::ReadBack;
 
 /// Receive buffers of a ring. The kernel runs few receives at a time, so a small, cache-hot pool is enough; when it runs out, the
 /// receives that ended are armed again.
@@ -58,6 +61,10 @@ pub struct Crew {
     pub stage: Stage,
     /// What is outstanding.
     pub board: Board,
+    /// What was acknowledged, handed in by each worker for `--verify`.
+    pub ledgers: Mutex<Vec<Ledger>>,
+    /// The same put together.
+    pub ledger: OnceLock<Ledger>,
     /// How to tell a worker that a message of its publisher is finished.
     pub posts: Vec<Post>,
 }
@@ -115,6 +122,10 @@ pub struct Worker<'a> {
     schedule: Option<Schedule>,
     publishing: Publishing,
 
+    /// For `--verify`, until it is handed in.
+    ledger: Option<Ledger>,
+    handed_in: u64,
+    read_back: ReadBack,
     /// Acks at the end of the last turn.
     noted_acks: u64,
     heartbeat_ms: u64,
@@ -176,6 +187,9 @@ impl<'a> Worker<'a> {
             held: Vec::new(),
             schedule: None,
             publishing: Publishing::NotYet,
+            ledger: crew.settings.verify_places.map(|places| Ledger::new(places / plan.workers as usize)),
+            handed_in: 0,
+            read_back: ReadBack::default(),
             noted_acks: 0,
             heartbeat_ms: u64::MAX,
             sweep_at_ns: 0,
@@ -226,6 +240,8 @@ impl<'a> Worker<'a> {
             Step::Create => self.create(),
             Step::Join => self.join(),
             Step::Run | Step::Drain => self.publish(),
+            Step::HandIn => self.hand_in(),
+            Step::ReadBack => self.read_back(),
             Step::Stop => self.tally.unsent = self.unsent(),
         }
         step
@@ -356,6 +372,9 @@ impl<'a> Worker<'a> {
         block.refused.store(tally.refused, Relaxed);
         block.acked.store(tally.acked, Relaxed);
         block.read.store(tally.read, Relaxed);
+        block.handed_in.store(self.handed_in, Relaxed);
+        block.readings.store(tally.verified.readings, Relaxed);
+        block.read_back.store(self.read_back.messages, Relaxed);
         let troubles = tally.disconnects + tally.errors.values().sum::<u64>() + tally.goaways.values().sum::<u64>();
         block.troubles.store(troubles, Relaxed);
     }

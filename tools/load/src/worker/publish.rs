@@ -91,16 +91,23 @@ impl Worker<'_> {
     fn send(&mut self, local: u32, attempt: Attempt) {
         let plan = &self.crew.plan;
         let connection = &mut self.connections[local as usize];
-        let Attempt { place, mut seq, intended_ns } = attempt;
+        let Attempt { place, seq, intended_ns } = attempt;
         let publisher = connection.index;
         let fixed = connection.conversation.take();
-        let picked = connection.peers.as_mut().map(|peers| peers.next());
-        if let Some(Destination { peer, order }) = picked {
-            self.name.clear();
-            plan.write_user(peer, &mut self.name);
-            seq = order;
+        let destination = match &mut connection.peers {
+            Some(peers) => {
+                let destination = peers.next();
+                self.name.clear();
+                plan.write_user(destination.peer, &mut self.name);
+                destination
+            }
+            None => Destination { peer: plan.fixed_peer(publisher), order: seq },
+        };
+        if self.ledger.is_some() {
+            connection.remember(place, destination);
         }
         let id = fixed.as_deref().unwrap_or(&self.name);
+        let seq = destination.order;
         Header { run: plan.run, publisher, place, seq, intended_ns }.write(&mut self.body);
         if self.crew.settings.pace != Pace::Rate {
             // All deliveries and the ack.
