@@ -191,6 +191,8 @@ impl Users {
             self.close(self.key_of_index(session), CloseCode::overloaded, fx);
         }
         self.mirrors[index].lag = Lag::Behind;
+        // Those who catch up may be live before it is gone.
+        self.fan_out_next(index);
     }
 
     fn enqueue_missed(&mut self, index: u32, item: Item) {

@@ -157,10 +157,4 @@ impl Users {
             self.remove_entry(user, &dropped, fx);
         }
     }
-
-    /// Whether a user's list is being read.
-    #[cfg(test)]
-    pub(super) fn is_loading(&self, user: u32) -> bool {
-        self.users[user].pending.as_ref().is_some_and(|pending| pending.loading.is_some())
-    }
 }

@@ -27,6 +27,8 @@ mod resting;
 mod simulation;
 mod start;
 #[cfg(test)]
+mod stored;
+#[cfg(test)]
 mod tests;
 mod user;
 #[cfg(test)]

@@ -34,6 +34,9 @@ pub(super) struct User {
     pub(super) pending: Option<Box<Pending>>,
 }
 
+/// A user who asks, and his groups, hashed.
+pub(super) type Asker = (Name, Arc<[u64]>);
+
 /// What is under way for a user whose list is on disk. Rare, and soon over.
 #[derive(Default)]
 pub(super) struct Pending {
@@ -44,7 +47,7 @@ pub(super) struct Pending {
     /// Writes of cursors that are to come, or are not completed.
     pub(super) writes: u32,
     /// Sessions that want to know whether he is there, and what they share: judged when his list is loaded.
-    pub(super) unjudged: BTreeMap<(ShardId, SessionKey), (Name, Arc<[u64]>)>,
+    pub(super) unjudged: BTreeMap<(ShardId, SessionKey), Asker>,
 }
 
 impl Pending {
