@@ -1,26 +1,66 @@
-//! Kills a Campanile server.
-mod disk;
+//! Kills a Campanile server, takes its power, breaks its disk, and checks that nothing acknowledged is lost.
+//!
+//! ```text
+//!   controller (run/) --starts, kills--> server (process.rs) --files--> a real directory, or
+//!        |                                 ^        ^                   the disk model (disk/) behind FUSE (faulty/)
+//!        |--starts--> publisher (publisher/)        |
+//!        |              |  clients do what plan.rs says, and log every send and answer (entry.rs)
+//!        |              v                           |
+//!        |            log file                      |
+//!        |              |                       reads back (read_back.rs)
+//!        |              v                           v
+//!        +----------> checker/ : history of operations + what is read back -> violations
+//! ```
+
 mod checker;
+mod disk;
 mod entry;
 mod faulty;
+mod options;
 mod plan;
+mod process;
+mod publisher;
+mod read_back;
+mod run;
 
-fn main() {
-    let (sender, fired) = std::sync::mpsc::channel();
-    std::fs::create_dir_all("/tmp/cfuse").unwrap();
-    let mut m = faulty::Mounted::new(disk::Disk::new(1), std::path::Path::new("/tmp/cfuse"), sender).unwrap();
-    std::fs::write("/tmp/cfuse/a", b"hello").unwrap();
-    let f = std::fs::File::create("/tmp/cfuse/b").unwrap();
-    f.try_lock().unwrap();
-    use std::os::unix::fs::FileExt;
-    f.write_all_at(b"synced", 0).unwrap();
-    f.sync_all().unwrap();
-    std::fs::File::open("/tmp/cfuse").unwrap().sync_all().unwrap();
-    drop(f);
-    println!("{:?}", std::fs::read_dir("/tmp/cfuse").unwrap().collect::<Vec<_>>());
-    m.cut_power();
-    println!("{:?}", std::fs::write("/tmp/cfuse/c", b"x"));
-    m.power_up().unwrap();
-    println!("{:?} {:?} {:?}", std::fs::read_dir("/tmp/cfuse").unwrap().collect::<Vec<_>>(), std::fs::read("/tmp/cfuse/b"), std::fs::read("/tmp/cfuse/a"));
-    println!("{:?}", fired.try_iter().collect::<Vec<_>>());
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use options::{Cli, Part};
+use plan::Shape;
+use run::{Failure, Run};
+
+/// Something did not hold.
+const VIOLATED: u8 = 1;
+/// The run could not be made.
+const FAILED: u8 = 3;
+/// The machine cannot do what was asked for.
+const NO_FUSE: u8 = 77;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Some(Part::Publisher(asked)) = cli.part {
+        return publish(asked);
+    }
+    match Run::new(cli.options).and_then(Run::make) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(VIOLATED),
+        Err(failure) => {
+            eprintln!("campanile-crash: {failure}");
+            ExitCode::from(if matches!(failure, Failure::NoFuse(_)) { NO_FUSE } else { FAILED })
+        }
+    }
+}
+
+fn publish(asked: options::Publisher) -> ExitCode {
+    let shape = Shape { seed: asked.seed, clients: asked.clients, steps: asked.steps };
+    let task = publisher::Task { target: asked.target, shape, cycle: asked.cycle, signal_after: asked.signal_after };
+    match publisher::run(task, &asked.log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("campanile-crash publisher: {why}");
+            ExitCode::from(FAILED)
+        }
+    }
 }

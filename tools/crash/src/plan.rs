@@ -171,6 +171,14 @@ pub fn founder(room: &str) -> Option<String> {
     Some(user(cycle.parse().ok()?, client.parse().ok()?))
 }
 
+/// The users who have to do with a room; those of `cycle` for broadcast.
+pub fn users_of(shape: Shape, room: &str, cycle: u64) -> Vec<String> {
+    let number = |prefix: &str| room.strip_prefix(prefix)?.split_once('-')?.0.parse::<u64>().ok();
+    let of_group = number("group:g");
+    let of_direct = number("direct:u").map(|generation| generation * CYCLES_PER_GENERATION);
+    users(shape, of_group.or(of_direct).unwrap_or(cycle))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,6 +219,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_room_says_whose_it_is() {
+        let users_of = |room: &str| users_of(SHAPE, room, 80)[0].clone();
+        assert_eq!(users_of("group:g17-2"), "u2-0");
+        assert_eq!(users_of("direct:u3-0|u3-1"), "u3-0");
+        assert_eq!(users_of("broadcast"), "u10-0");
+        assert_eq!(founder("group:g17-2").as_deref(), Some("u2-2"));
+        assert_eq!(founder("broadcast"), None);
     }
 
     #[test]

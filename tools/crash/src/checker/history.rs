@@ -71,6 +71,13 @@ pub struct Room {
     pub is_touched: bool,
 }
 
+impl Room {
+    /// Whether new members of the group read from the beginning.
+    pub fn has_whole_history(&self) -> bool {
+        self.asked.iter().any(|asked| matches!(asked.change, Change::Create { whole_history: true, .. }))
+    }
+}
+
 /// Where the entries of a request lead.
 #[derive(Clone, Debug)]
 enum Op {
@@ -235,7 +242,13 @@ impl History {
         }
         match before {
             Fate::Acked(first) if first != seq => {
-                self.find(name, Some(first), Rule::Twice, format!("the first ack, seq {first}, again"), format!("an ack with seq {seq}"));
+                self.find(
+                    name,
+                    Some(first),
+                    Rule::Twice,
+                    format!("the first ack, seq {first}, again"),
+                    format!("an ack with seq {seq}"),
+                );
             }
             Fate::Acked(_) => {}
             _ if seq <= floor => {

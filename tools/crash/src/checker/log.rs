@@ -87,7 +87,12 @@ fn messages(room: &Room, view: &View, by_seq: &HashMap<u64, &Record>, found: &mu
     for record in view.records.iter().filter(|record| record.kind == "message") {
         let client_id = record.client_id.as_deref().unwrap_or_default();
         if let Some(first) = places.insert((&record.sender, client_id), record.seq) {
-            found.add(Rule::Twice, record.seq, format!("{client_id} of {} once, at seq {first}", record.sender), described(record));
+            found.add(
+                Rule::Twice,
+                record.seq,
+                format!("{client_id} of {} once, at seq {first}", record.sender),
+                described(record),
+            );
         }
         match room.sent.get(&(record.sender.clone(), client_id.to_owned())) {
             None => found.add(Rule::NeverSent, record.seq, "only what was sent", described(record)),
@@ -164,9 +169,11 @@ pub fn backward(forward: &View, backward: &View, found: &mut Found<'_>) {
     let differs = forward.records.iter().zip(&backward.records).find(|(a, b)| a != b);
     let (seq, expected, seen) = match differs {
         Some((a, b)) => (Some(a.seq), described(a), described(b)),
-        None => {
-            (None, format!("{} records", forward.records.len()), format!("{} records (epoch {})", backward.records.len(), backward.epoch))
-        }
+        None => (
+            None,
+            format!("{} records", forward.records.len()),
+            format!("{} records (epoch {})", backward.records.len(), backward.epoch),
+        ),
     };
     found.add(Rule::Backward, seq, expected, seen);
 }
@@ -174,17 +181,21 @@ pub fn backward(forward: &View, backward: &View, found: &mut Found<'_>) {
 /// What sessions got live stands in the log; no session got a number twice.
 pub fn live(room: &Room, view: &View, found: &mut Found<'_>) {
     let by_seq: HashMap<u64, &Record> = view.records.iter().map(|record| (record.seq, record)).collect();
+    // Who comes again into a group with the whole history gets it once more.
+    let may_repeat = room.has_whole_history();
     let mut seen = HashSet::new();
     for (session, record) in &room.live {
         if record.seq < view.first {
             continue;
         }
-        if !seen.insert((session, record.seq)) {
+        if !seen.insert((session, record.seq)) && !may_repeat {
             found.add(Rule::Live, record.seq, format!("each number once for {session}"), described(record));
         }
         match by_seq.get(&record.seq) {
             Some(there) if *there == record => {}
-            Some(there) => found.add(Rule::Live, record.seq, format!("what {session} got: {}", described(record)), described(there)),
+            Some(there) => {
+                found.add(Rule::Live, record.seq, format!("what {session} got: {}", described(record)), described(there))
+            }
             None => {
                 let seen = format!("nothing; committed is {}", view.committed);
                 found.add(Rule::Live, record.seq, format!("what {session} got: {}", described(record)), seen);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::history::Room;
-use super::{Found, MEMBER, MemberLine, OWNER, Reading, Rule, RoomRead, View, log};
-use crate::entry::{Change, Record};
+use super::{Found, MEMBER, MemberLine, OWNER, Reading, RoomRead, Rule, View, log};
+use crate::entry::Record;
 
 /// What the log says about a user of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,9 +61,14 @@ pub fn check(name: &str, room: &Room, view: &View, read: &RoomRead, found: &mut 
     }
     if is_group {
         nothing_after_removal(room, view, found);
-        let whole_history = room.asked.iter().any(|asked| matches!(asked.change, Change::Create { whole_history: true, .. }));
+        let whole_history = room.has_whole_history();
         for (user, reading) in &read.others {
             may_read(user, people.get(user), whole_history, view, reading, found);
+        }
+    } else {
+        let both = Person::Member { role: 0, joined: 1 };
+        for (user, reading) in &read.others {
+            may_read(user, Some(&both), false, view, reading, found);
         }
     }
     lists(name, room, view, read, &people, found);
@@ -118,9 +123,11 @@ fn nothing_after_removal(room: &Room, view: &View, found: &mut Found<'_>) {
         // A session is named after its user: "user/device".
         let user = session.split('/').next().unwrap_or_default();
         // With the whole history one who comes again gets what he missed.
-        let whole_history = room.asked.iter().any(|asked| matches!(asked.change, Change::Create { whole_history: true, .. }));
+        let whole_history = room.has_whole_history();
         let times = out.get(user).into_iter().flatten();
-        let hit = times.into_iter().find(|(from, until)| record.seq > *from && record.seq < *until && (*until == u64::MAX || !whole_history));
+        let hit = times
+            .into_iter()
+            .find(|(from, until)| record.seq > *from && record.seq < *until && (*until == u64::MAX || !whole_history));
         if let Some((from, _)) = hit {
             let expected = format!("nothing for {user}, who was out since {from}");
             found.add(Rule::Membership, record.seq, expected, format!("{session} got it live"));

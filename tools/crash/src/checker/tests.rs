@@ -113,11 +113,7 @@ fn group() -> Case {
             ("bob".into(), MemberLine { delivered: 0, ..line(MEMBER, 2, 3) }),
         ])),
         others: BTreeMap::from([("bob".into(), Reading::View(bobs)), ("carol".into(), Reading::Unknown)]),
-        lists: BTreeMap::from([
-            ("alice".into(), list(OWNER, 0, 7)),
-            ("bob".into(), list(MEMBER, 3, 4)),
-            ("carol".into(), None),
-        ]),
+        lists: BTreeMap::from([("alice".into(), list(OWNER, 0, 7)), ("bob".into(), list(MEMBER, 3, 4)), ("carol".into(), None)]),
     };
     Case { name: "group:g", history, read }
 }
@@ -252,7 +248,8 @@ fn another_epoch_is_found() {
     let mut case = group();
     case.view().epoch = 6;
     assert!(case.verdicts().contains(&Rule::Epoch));
-    let mut ack = group().then(send(8, "group:g", "alice", "a9")).then(Entry::Acked { op: 8, epoch: 6, seq: 9, duplicate: false });
+    let mut ack =
+        group().then(send(8, "group:g", "alice", "a9")).then(Entry::Acked { op: 8, epoch: 6, seq: 9, duplicate: false });
     assert!(ack.verdicts().contains(&Rule::Epoch));
 }
 
@@ -288,7 +285,11 @@ fn gaps_holes_and_skips_that_sessions_met_are_found() {
 fn what_was_shown_live_and_is_gone_is_found() {
     assert_eq!(group().then(got("bob/p", "group:g", &message(8, "alice", "a9"))).verdicts(), [Rule::Live]);
     assert_eq!(group().then(got("bob/p", "group:g", &message(7, "alice", "a1"))).verdicts(), [Rule::Live], "not the same");
-    let twice = group().then(got("bob/p", "group:g", &message(7, "alice", "a2"))).then(got("bob/p", "group:g", &message(7, "alice", "a2")));
+    let twice = group().then(got("bob/p", "group:g", &message(7, "alice", "a2"))).then(got(
+        "bob/p",
+        "group:g",
+        &message(7, "alice", "a2"),
+    ));
     assert_eq!({ twice }.verdicts(), [Rule::Live]);
 }
 

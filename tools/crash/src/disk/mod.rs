@@ -132,7 +132,11 @@ impl Disk {
             Node::Directory => 0,
         };
         let linked = self.names.reachable();
-        self.nodes.iter().filter(|(ino, _)| linked.contains(ino) || self.open.contains_key(ino)).map(|(_, node)| of_node(node)).sum()
+        self.nodes
+            .iter()
+            .filter(|(ino, _)| linked.contains(ino) || self.open.contains_key(ino))
+            .map(|(_, node)| of_node(node))
+            .sum()
     }
 
     /// Changes of data and names that no sync has covered.

@@ -3,7 +3,6 @@
 //! Writes come here within write(2): without FUSE's writeback cache nothing waits in the kernel that a sync would not cover.
 
 use std::ffi::OsStr;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,8 +12,8 @@ use fuser::{
     Request, TimeOrNow, WriteFlags,
 };
 
-use super::locked;
-use crate::disk::{Attributes, BLOCK_BYTES, Disk, DiskError, Fired};
+use super::{Tell, locked};
+use crate::disk::{Attributes, BLOCK_BYTES, Disk, DiskError};
 
 /// How long the kernel may remember names and attributes. All changes go through it, so it never knows better.
 const REMEMBERED: Duration = Duration::from_secs(1);
@@ -25,13 +24,13 @@ const NO_HANDLE: FileHandle = FileHandle(0);
 /// See the module.
 pub struct Filesystem {
     disk: Arc<Mutex<Disk>>,
-    fired: Sender<Fired>,
+    tell: Tell,
 }
 
 impl Filesystem {
-    /// Answers for `disk` and tells `fired` what it did on purpose.
-    pub fn new(disk: Arc<Mutex<Disk>>, fired: Sender<Fired>) -> Filesystem {
-        Filesystem { disk, fired }
+    /// Answers for `disk` and tells `tell` what it did on purpose.
+    pub fn new(disk: Arc<Mutex<Disk>>, tell: Tell) -> Filesystem {
+        Filesystem { disk, tell }
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -42,10 +41,9 @@ impl Filesystem {
     fn change<T>(&self, change: impl FnOnce(&mut Disk) -> Result<T, DiskError>) -> Result<T, Errno> {
         let mut disk = self.disk();
         let result = change(&mut disk).map_err(errno);
-        for fired in disk.faults.fired.drain(..) {
-            // Nobody listens any more when the run is over.
-            let _ = self.fired.send(fired);
-        }
+        let fired = std::mem::take(&mut disk.faults.fired);
+        drop(disk);
+        fired.into_iter().for_each(|fired| (self.tell)(fired));
         result
     }
 }

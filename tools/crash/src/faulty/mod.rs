@@ -4,7 +4,6 @@ mod filesystem;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -16,21 +15,24 @@ use filesystem::Filesystem;
 /// How long the kernel may take to let go of a mount whose last user has ended.
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Is told at once when a fault fires, from the thread that serves the file system.
+pub type Tell = Arc<dyn Fn(Fired) + Send + Sync>;
+
 /// A disk that is mounted somewhere. It is unmounted when this goes.
 pub struct Mounted {
     disk: Arc<Mutex<Disk>>,
     at: PathBuf,
-    fired: Sender<Fired>,
+    tell: Tell,
     session: Option<BackgroundSession>,
 }
 
 impl Mounted {
-    /// Mounts `disk` over the directory `at`, which must exist. Faults that fire are told to `fired`.
+    /// Mounts `disk` over the directory `at`, which must exist. Faults that fire are told to `tell`.
     ///
     /// # Errors
     /// The kernel has no FUSE, or this process may not mount (it takes CAP_SYS_ADMIN).
-    pub fn new(disk: Disk, at: &Path, fired: Sender<Fired>) -> io::Result<Mounted> {
-        let mut mounted = Mounted { disk: Arc::new(Mutex::new(disk)), at: at.to_owned(), fired, session: None };
+    pub fn new(disk: Disk, at: &Path, tell: Tell) -> io::Result<Mounted> {
+        let mut mounted = Mounted { disk: Arc::new(Mutex::new(disk)), at: at.to_owned(), tell, session: None };
         mounted.mount()?;
         Ok(mounted)
     }
@@ -38,7 +40,7 @@ impl Mounted {
     fn mount(&mut self) -> io::Result<()> {
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("campanile-crash".into()), MountOption::NoAtime];
-        let filesystem = Filesystem::new(self.disk.clone(), self.fired.clone());
+        let filesystem = Filesystem::new(self.disk.clone(), self.tell.clone());
         self.session = Some(spawn_mount(filesystem, &self.at, &config)?);
         Ok(())
     }
