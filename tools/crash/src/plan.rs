@@ -128,7 +128,10 @@ impl Planner {
     fn change(&mut self) -> Step {
         if self.rng.u8(..3) == 0 {
             let change = if self.rng.bool() { Change::Join } else { Change::Leave };
-            return Step::Change { room: self.any_group(), change };
+            let room = self.any_group();
+            if founder(&room) != Some(user(self.cycle, self.client)) {
+                return Step::Change { room, change };
+            }
         }
         let room = if self.rng.u8(..4) == 0 { self.any_group() } else { group(self.cycle, self.client) };
         // Founders stay owners of their groups: they can always read everything back.
@@ -206,6 +209,10 @@ mod tests {
             if let Step::Change { room, change: Change::Remove { user } | Change::Role { user, .. } } = step {
                 assert_ne!(founder(room).as_ref(), Some(user));
             }
+        }
+        for (client, user) in (0..).zip(users(SHAPE, 9)) {
+            let leaves = |step: &Step| matches!(step, Step::Change { room, change: Change::Leave } if founder(room).as_ref() == Some(&user));
+            assert!(!steps(SHAPE, 9, client).iter().any(leaves));
         }
     }
 

@@ -9,8 +9,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use history::{Counts, Fate, History, Room};
-pub use people::{Person, people};
+pub use history::{Counts, History, Room};
 
 use crate::entry::Record;
 
@@ -168,6 +167,7 @@ pub fn check(name: &str, room: &Room, read: &RoomRead) -> Vec<Violation> {
                 log::backward(view, backward, &mut found);
             }
             log::live(room, view, &mut found);
+            log::holes(room, view, &mut found);
             people::check(name, room, view, read, &mut found);
         }
     }

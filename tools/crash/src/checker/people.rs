@@ -185,7 +185,8 @@ fn lists(name: &str, room: &Room, view: &View, read: &RoomRead, people: &BTreeMa
         {
             found.add(Rule::Receipts, None, format!("read {}, as in the member list", member.read), format!("{user}: {line:?}"));
         }
-        let seen = line.read.max(joined.saturating_sub(1)).max(line.first.saturating_sub(1));
+        let from = if room.has_whole_history() { 1 } else { joined };
+        let seen = line.read.max(from.saturating_sub(1)).max(line.first.saturating_sub(1));
         let unread = line.committed.saturating_sub(seen);
         if line.unread != unread {
             found.add(Rule::List, None, format!("{unread} unread for {user}"), format!("{line:?}"));

@@ -128,7 +128,7 @@ impl Run {
         if let Err(violation) = self.kill() {
             return Ok(Err(violation));
         }
-        let mut server = self.spawn(self.port())?;
+        let mut server = self.spawn()?;
         // The moment is a time here: what a server does while it starts cannot be counted from outside.
         let moment = Duration::from_millis(rng.u64(1..=80));
         if let Start::Ended = server.ready(moment) {
@@ -137,10 +137,6 @@ impl Run {
         server.kill();
         self.report.kills += 1;
         Ok(Ok(()))
-    }
-
-    fn port(&self) -> u16 {
-        self.target.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0)
     }
 
     fn arm(&self, faults: Faults) {
@@ -184,7 +180,7 @@ impl Run {
             return Ok(Err(violation));
         }
         self.arm(Faults { power: Some(rng.u64(1..=40)), ..Faults::default() });
-        let mut server = self.spawn(self.port())?;
+        let mut server = self.spawn()?;
         // Without power it cannot start; with more operations left than a start takes, it does.
         let _ = server.ready(super::START_TIMEOUT);
         self.server = Some(server);

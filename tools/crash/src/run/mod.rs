@@ -215,8 +215,7 @@ impl Run {
 
     /// Starts the server where it listened before.
     fn start(&mut self) -> Result<End, Failure> {
-        let port = self.target.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
-        let mut server = self.spawn(port)?;
+        let mut server = self.spawn()?;
         match server.ready(START_TIMEOUT) {
             Start::Ready(target, took) => {
                 self.report.recovered(took);
@@ -239,7 +238,9 @@ impl Run {
         }
     }
 
-    fn spawn(&self, port: u16) -> Result<Server, Failure> {
+    fn spawn(&self) -> Result<Server, Failure> {
+        let port = self.target.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
+        await_free(port);
         let cannot = |error| Failure::Operator(format!("cannot run {}: {error}", self.setup.program.display()));
         Server::spawn(&self.setup, port).map_err(cannot)
     }
@@ -304,6 +305,14 @@ impl Run {
         });
         self.history.checked();
         violations
+    }
+}
+
+/// Waits until nobody listens on a port. The kernel closes the sockets of a killed server's rings a moment after the process is gone.
+fn await_free(port: u16) {
+    let deadline = Instant::now() + END_TIMEOUT;
+    while port != 0 && std::net::TcpListener::bind(("127.0.0.1", port)).is_err() && Instant::now() < deadline {
+        std::thread::yield_now();
     }
 }
 
