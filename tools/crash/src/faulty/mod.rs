@@ -61,14 +61,15 @@ impl Mounted {
     }
 
     /// The machine comes up again: what was not durable is gone, and so are the kernel's caches of it. No process may use the
-    /// directory any more.
+    /// directory any more. Gives how many changes had not been synced.
     ///
     /// # Errors
     /// The directory is still in use, or cannot be mounted again.
-    pub fn power_up(&mut self) -> io::Result<()> {
+    pub fn power_up(&mut self) -> io::Result<u64> {
         self.unmount()?;
+        let unsynced = self.disk().unsynced() as u64;
         self.disk().power_up();
-        self.mount()
+        self.mount().map(|()| unsynced)
     }
 
     fn unmount(&mut self) -> io::Result<()> {
@@ -127,3 +128,6 @@ fn export(disk: &Disk, directory: Ino, to: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

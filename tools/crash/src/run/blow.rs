@@ -170,7 +170,7 @@ impl Run {
             server.kill();
             self.report.kills += 1;
         }
-        mounted.power_up().map_err(disk)?;
+        self.report.unsynced += mounted.power_up().map_err(disk)?;
         self.report.power_losses += 1;
         Ok(Ok(()))
     }

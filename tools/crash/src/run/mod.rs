@@ -191,7 +191,7 @@ impl Run {
         }
         self.learn(&log)?;
         violations.extend(self.history.take_found());
-        let is_full = (cycle + 1) % CYCLES_PER_FULL_CHECK == 0 || cycle + 1 == self.options.cycles;
+        let is_full = (cycle + 1).is_multiple_of(CYCLES_PER_FULL_CHECK) || cycle + 1 == self.options.cycles;
         if self.server.is_some() && !violations.iter().any(|violation| violation.rule == Rule::Server) {
             violations.extend(self.check(cycle, is_full, rng.u32(1..=100)));
         }

@@ -17,6 +17,8 @@ pub struct Report {
     pub kills: u64,
     /// How often the power went.
     pub power_losses: u64,
+    /// Changes of files and directories that had not been synced then.
+    pub unsynced: u64,
     /// Faults of the disk that fired, without loss of power.
     pub faults: u64,
     /// From start to listening, the longest.
@@ -36,6 +38,7 @@ impl Report {
             cycles: 0,
             kills: 0,
             power_losses: 0,
+            unsynced: 0,
             faults: 0,
             recovery_max: Duration::ZERO,
             read_back: 0,
@@ -85,7 +88,8 @@ impl Report {
             ("changes, receipts acked", format!("{changes}, {receipts}")),
             ("requests refused", refused.to_string()),
             ("kills", self.kills.to_string()),
-            ("power losses, disk faults", format!("{}, {}", self.power_losses, self.faults)),
+            ("power losses", format!("{}, with {} unsynced changes of files and directories", self.power_losses, self.unsynced)),
+            ("faults of the disk", self.faults.to_string()),
             ("recovery time (max)", format!("{} ms", self.recovery_max.as_millis())),
             ("run time", format!("{} s", self.began.elapsed().as_secs())),
             ("verdict", verdict.to_owned()),
