@@ -182,6 +182,7 @@ fn lists(name: &str, room: &Room, view: &View, read: &RoomRead, people: &BTreeMa
         }
         if let Some(member) = read.members.as_ref().and_then(|members| members.get(user))
             && member.read != line.read
+            && !room.receipts.get(user).is_some_and(|receipts| receipts.is_stale)
         {
             found.add(Rule::Receipts, None, format!("read {}, as in the member list", member.read), format!("{user}: {line:?}"));
         }
