@@ -19,7 +19,7 @@ pub fn nothing_is_there(room: &Room, found: &mut Found<'_>) {
 
 /// What somebody reads who sees everything.
 pub fn whole(room: &Room, view: &View, found: &mut Found<'_>) {
-    if let Some((epoch, first, committed)) = view.gap {
+    if let Some((epoch, first, committed)) = view.gap.filter(|&gap| !is_trimmed(view.epoch, gap)) {
         let seen = format!("a gap: epoch {epoch}, first {first}, committed {committed}");
         found.add(Rule::Gap, first, "none for a reader from the beginning", seen);
     }
@@ -40,6 +40,11 @@ pub fn whole(room: &Room, view: &View, found: &mut Found<'_>) {
     let by_seq: HashMap<u64, &Record> = view.records.iter().map(|record| (record.seq, record)).collect();
     messages(room, view, &by_seq, found);
     changes(room, view, &by_seq, found);
+}
+
+/// Whether a gap only says that the oldest messages went, in a log that has got long: that is no loss.
+pub fn is_trimmed(of_epoch: u64, (epoch, first, committed): (u64, u64, u64)) -> bool {
+    epoch == of_epoch && first > 1 && (committed + 1).saturating_sub(first) >= KEPT_MIN
 }
 
 /// Every number from `first` to `last` is there once, in order, or skipped.
