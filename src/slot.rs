@@ -11,18 +11,52 @@ pub const SLOTS: u64 = 4096;
 /// Names a shard: 0 .. number of shards.
 pub type ShardId = u16;
 
+/// Names a part of the store: 0 .. number of partitions.
+pub type PartitionId = u16;
+
+/// Where the rows of a user or conversation stand in the store: every key of theirs begins with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowId {
+    /// Its slot.
+    pub slot: u16,
+    /// Stands for the id: a keyed 128-bit hash.
+    pub fingerprint: u128,
+}
+
 /// The map from ids to slots to shards.
 #[derive(Clone, Copy, Debug)]
 pub struct Slots {
     seed: u64,
     shards: u64,
+    partitions: u64,
 }
 
 impl Slots {
     /// `seed` is secret, so that nobody can pick ids that all fall on one shard.
     pub fn new(seed: u64, shards: ShardId) -> Slots {
+        Slots::with_partitions(seed, shards, 1)
+    }
+
+    /// The store has so many partitions, whatever the number of shards.
+    pub fn with_partitions(seed: u64, shards: ShardId, partitions: PartitionId) -> Slots {
         assert!(shards > 0 && u64::from(shards) <= SLOTS);
-        Slots { seed, shards: shards.into() }
+        assert!(partitions > 0 && u64::from(partitions) <= SLOTS);
+        Slots { seed, shards: shards.into(), partitions: partitions.into() }
+    }
+
+    /// Number of partitions of the store.
+    pub fn partitions(&self) -> PartitionId {
+        self.partitions as PartitionId
+    }
+
+    /// The partition of a slot: `slot * partitions / 4096`.
+    pub fn partition(&self, slot: u16) -> PartitionId {
+        (u64::from(slot) * self.partitions / SLOTS) as PartitionId
+    }
+
+    /// Where the rows of an id (of a user, or the key of a conversation) stand.
+    pub fn row(&self, id: &[u8]) -> RowId {
+        RowId { slot: self.slot(id), fingerprint: self.fingerprint(id) }
     }
 
     /// The slot of an id.

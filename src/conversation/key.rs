@@ -52,6 +52,25 @@ impl Key {
         Key(text.into())
     }
 
+    /// Reads what [`Key::bytes`] gave. `None`: it is no key.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Key> {
+        let (&kind, mut parts) = bytes.split_first()?;
+        let count = match kind {
+            1 => 2,
+            2 | 3 => 1,
+            4 => 0,
+            _ => return None,
+        };
+        for _ in 0..count {
+            let (&len, rest) = parts.split_first()?;
+            let (part, rest) = rest.split_at_checked(len.into())?;
+            let is_id = part.len() <= crate::id::ID_BYTES_MAX && std::str::from_utf8(part).is_ok();
+            parts = is_id.then_some(rest)?;
+        }
+        let text = std::str::from_utf8(bytes).ok()?;
+        parts.is_empty().then(|| Key(text.into()))
+    }
+
     /// Its kind.
     pub fn kind(&self) -> Kind {
         match self.bytes()[0] {
@@ -120,6 +139,26 @@ mod tests {
         assert_eq!(key.address("alice"), Address::Direct("bob"));
         assert_eq!(key.address("bob"), Address::Direct("alice"));
         assert_eq!(Key::direct("me", "me").address("me"), Address::Direct("me"));
+    }
+
+    #[test]
+    fn a_key_is_read_back_and_nothing_else_is() {
+        let keys = [
+            Key::direct("a", "Zo\u{eb}"),
+            Key::new("x", Address::Group("team")),
+            Key::new("x", Address::Topic(&"t".repeat(64))),
+            Key::new("x", Address::Broadcast),
+        ];
+        for key in keys {
+            let bytes = key.bytes().to_vec();
+            assert_eq!(Key::from_bytes(&bytes), Some(key));
+            assert_eq!(Key::from_bytes(&bytes[..bytes.len() - 1]), None, "cut off");
+            assert_eq!(Key::from_bytes(&[&bytes[..], b"x"].concat()), None, "too long");
+        }
+        // A length that splits a letter, one above that of any id, and a kind that is none.
+        for bytes in [&b"\x01\x01\xc3\x01\xab"[..], &[&b"\x02\x41"[..], &[b'x'; 65]].concat(), b"\x05\x01a", b""] {
+            assert_eq!(Key::from_bytes(bytes), None, "{bytes:?}");
+        }
     }
 
     #[test]

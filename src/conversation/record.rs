@@ -9,6 +9,16 @@ use crate::wire::schema::{RecordKind, Role};
 /// The id of a user, shared.
 pub type Name = Arc<str>;
 
+/// Bits of [`Content::flags`].
+pub mod flags {
+    /// `created`: anyone may join the group.
+    pub const OPEN: u8 = 1;
+    /// `created`: a new member reads from the beginning.
+    pub const WHOLE_HISTORY: u8 = 2;
+    /// A message that was taken back; it has no body any more.
+    pub const RETRACTED: u8 = 4;
+}
+
 /// What somebody wants to be in the log: everything but the place that the home gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
@@ -26,6 +36,10 @@ pub struct Content {
     pub role: Role,
     /// How long it is offered, in ms; 0: as long as the log keeps it.
     pub ttl_ms: u32,
+    /// See [`flags`].
+    pub flags: u8,
+    /// `retracted`: the seq of the message that was taken back.
+    pub target: u64,
     /// The message, or a group's title.
     pub body: Bytes,
 }
@@ -41,6 +55,8 @@ impl Content {
             subject: None,
             role: Role::none,
             ttl_ms: 0,
+            flags: 0,
+            target: 0,
             body: body.into(),
         }
     }
@@ -48,6 +64,11 @@ impl Content {
     /// A change of a group.
     pub fn change(kind: RecordKind, subject: Option<Name>, role: Role, body: Bytes) -> Content {
         Content { kind, subject, role, ..Content::message(body) }
+    }
+
+    /// Whether it changes the group that it stands in.
+    pub fn is_change(&self) -> bool {
+        !matches!(self.kind, RecordKind::message | RecordKind::retracted)
     }
 
     fn bytes(&self) -> usize {
@@ -76,6 +97,19 @@ impl Record {
     pub fn memory_bytes(&self) -> usize {
         // The record itself, its reference counts, and the overhead of some four allocations.
         size_of::<Record>() + 96 + self.content.bytes()
+    }
+
+    /// What is left of it when its sender has taken it back.
+    pub fn retracted(&self) -> Record {
+        let content = Content {
+            flags: self.content.flags | flags::RETRACTED,
+            content_type: None,
+            tag: self.content.tag.clone(),
+            client_id: self.content.client_id.clone(),
+            ttl_ms: self.content.ttl_ms,
+            ..Content::message(Bytes::new())
+        };
+        Record { sender: self.sender.clone(), content, ..*self }
     }
 
     /// Whether it is no longer offered at this wall-clock time.

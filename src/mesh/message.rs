@@ -123,6 +123,8 @@ pub enum ReadFor {
     CatchUp(SessionKey),
     /// A shard whose fan-out fell behind.
     Mirror,
+    /// Its sender wants to take back the record at the cursor.
+    Retract(Reply),
 }
 
 /// A range of a log is wanted.
@@ -215,6 +217,25 @@ pub enum Request {
         user: Name,
         session: SessionKey,
     },
+}
+
+impl Request {
+    /// The conversation whose home is asked; `None`: a user's home is.
+    pub fn conversation(&self) -> Option<&Key> {
+        match self {
+            Request::Publish(publish) => Some(&publish.key),
+            Request::Change(change) => Some(&change.key),
+            Request::Read(read) => Some(&read.key),
+            Request::Attach { key, .. }
+            | Request::Detach { key, .. }
+            | Request::Members { key, .. }
+            | Request::Describe { key, .. }
+            | Request::Receipt { key, .. }
+            | Request::Ephemeral { key, .. }
+            | Request::Receivers { key, .. } => Some(key),
+            Request::CountReceivers { .. } | Request::Hint { .. } | Request::Presence { .. } | Request::Unwatch { .. } => None,
+        }
+    }
 }
 
 /// What is to be done once a hint is in the list.
@@ -318,9 +339,11 @@ pub enum Event {
         result: Result<Head, Refusal>,
     },
     Detached,
+    /// `cursor`: from where it was asked.
     Page {
         key: Key,
         purpose: ReadFor,
+        cursor: (u64, u64),
         result: Result<Box<Page>, Refusal>,
     },
     Members {
@@ -330,7 +353,7 @@ pub enum Event {
     },
     Described {
         part: Part,
-        description: Option<Box<Description>>,
+        description: Result<Box<Description>, Refusal>,
     },
     Done {
         reply: Reply,

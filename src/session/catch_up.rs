@@ -8,7 +8,7 @@ use super::{Outcome, Users, address, frames};
 use crate::conversation::Key;
 use crate::effects::{Effects, Weight};
 use crate::mesh::{Page, Read, ReadFor, Refusal, Reply, Request, SessionKey, Skipped};
-use crate::wire::schema::{self as s, Direction};
+use crate::wire::schema::{self as s, CloseCode, Direction, ErrorCode};
 
 /// A conversation on its way to being received live.
 pub(super) struct CatchUp {
@@ -110,10 +110,18 @@ impl Users {
     }
 
     /// A page of a log has come: for a sync, a session, or a mirror.
-    pub(super) fn page(&mut self, key: Key, purpose: ReadFor, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
+    pub(super) fn page(
+        &mut self,
+        key: Key,
+        purpose: ReadFor,
+        cursor: (u64, u64),
+        result: Result<Box<Page>, Refusal>,
+        fx: &mut Effects,
+    ) {
         match purpose {
-            ReadFor::Mirror => self.mirror_page(&key, result, fx),
-            ReadFor::CatchUp(session) => self.backlog_page(session, &key, result, fx),
+            ReadFor::Retract(_) => unreachable!("its answer is that of a publish"),
+            ReadFor::Mirror => self.mirror_page(&key, cursor, result, fx),
+            ReadFor::CatchUp(session) => self.backlog_page(session, &key, cursor, result, fx),
             ReadFor::Sync(reply) => {
                 let Some(connection) = self.answered(reply) else { return };
                 let viewer = self.user_of(reply.session).name.clone();
@@ -125,14 +133,26 @@ impl Users {
         }
     }
 
-    fn backlog_page(&mut self, session: SessionKey, key: &Key, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
-        let is_reading = self.catch_up(session, key).is_some_and(|c| c.state == State::Reading);
+    fn backlog_page(
+        &mut self,
+        session: SessionKey,
+        key: &Key,
+        cursor: (u64, u64),
+        result: Result<Box<Page>, Refusal>,
+        fx: &mut Effects,
+    ) {
+        let asked = |c: &mut CatchUp| c.state == State::Reading && (c.epoch, c.next - 1) == cursor;
+        let is_reading = self.catch_up(session, key).is_some_and(asked);
         if !is_reading {
             // It is not wanted any more; others may have waited for it.
             if self.session(session).is_some() {
                 self.catch_up_next(session, fx);
             }
             return;
+        }
+        if result.as_ref().is_err_and(|refusal| refusal.code != ErrorCode::unknown_conversation) {
+            // The log cannot be read just now. He comes back with his cursor and has lost nothing.
+            return self.close(session, CloseCode::overloaded, fx);
         }
         let Ok(page) = result else {
             // No longer a member: he gets no more, and if the removal is behind his cursor he will never see why.

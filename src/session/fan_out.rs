@@ -13,7 +13,7 @@ use crate::conversation::{Key, Kind, Record};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{Event, Head, Page, Part, Read, ReadFor, Refusal, Request, SessionKey};
 use crate::slot::ShardId;
-use crate::wire::schema::{Direction, RecordKind};
+use crate::wire::schema::{CloseCode, Direction, ErrorCode, RecordKind};
 
 /// A session's way to its place in a mirror.
 #[derive(Clone, Copy, Debug)]
@@ -160,10 +160,12 @@ impl Users {
     }
 
     /// The mirror fell behind, and here is what it missed.
-    pub(super) fn mirror_page(&mut self, key: &Key, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
+    pub(super) fn mirror_page(&mut self, key: &Key, cursor: (u64, u64), result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
         // If it is not reading, an earlier mirror of this name asked.
-        let Some(index) = self.find_mirror(key).filter(|&index| self.mirrors[index].lag == Lag::Reading) else { return };
+        let asked = |mirror: &Mirror| mirror.lag == Lag::Reading && (mirror.epoch, mirror.next - 1) == cursor;
+        let Some(index) = self.find_mirror(key).filter(|&index| asked(&self.mirrors[index])) else { return };
         let page = match result {
+            Err(refusal) if refusal.code != ErrorCode::unknown_conversation => return self.mirror_failed(index, fx),
             Ok(page) if page.head.epoch == self.mirrors[index].epoch => page,
             // The group is gone, and may have been founded anew: who received it has seen that in the log or never will.
             _ => return self.mirror_gone(index, fx),
@@ -179,6 +181,15 @@ impl Users {
         }
         skips.for_each(|skipped| self.enqueue_missed(index, Item::Skip(skipped)));
         self.fan_out_next(index);
+    }
+
+    /// The log cannot be read just now: its receivers come back with their cursors and have lost nothing.
+    fn mirror_failed(&mut self, index: u32, fx: &mut Effects) {
+        let receivers: Vec<u32> = self.mirrors[index].receivers().collect();
+        for session in receivers {
+            self.close(self.key_of_index(session), CloseCode::overloaded, fx);
+        }
+        self.mirrors[index].lag = Lag::Behind;
     }
 
     fn enqueue_missed(&mut self, index: u32, item: Item) {

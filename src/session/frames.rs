@@ -2,7 +2,7 @@
 
 use flatbuffers::WIPOffset;
 
-use crate::conversation::Record;
+use crate::conversation::{Record, flags};
 use crate::id::Address;
 use crate::mesh::{Description, Head, MemberLine, Page, Placed, Refusal, Skipped};
 use crate::wire::schema::{self as s, Cursor, RecordKind};
@@ -37,6 +37,8 @@ pub fn message(b: &mut Fbb, address: Address<'_>, record: &Record) -> Offset<s::
             kind: content.kind,
             subject,
             role: content.role,
+            target: content.target,
+            is_retracted: content.flags & flags::RETRACTED != 0,
         },
     )
 }

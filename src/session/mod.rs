@@ -31,7 +31,7 @@ use std::sync::Arc;
 pub use login::{Credentials, credentials};
 
 use crate::clock::Now;
-use crate::conversation::{Key, Name};
+use crate::conversation::{Key, Name, Policies};
 use crate::effects::Effects;
 use crate::id::Address;
 use crate::limits::Limits;
@@ -52,6 +52,7 @@ pub struct Users {
     me: ShardId,
     slots: Slots,
     limits: Arc<Limits>,
+    policies: Policies,
     publish_rate: Option<Rate>,
     sessions: Slab<Session>,
     users: Slab<User>,
@@ -139,7 +140,7 @@ fn address(conversation: Option<s::Conversation<'_>>) -> Result<Address<'_>, Fai
 
 impl Users {
     /// Nobody yet. `seed` makes the ids of sessions, and of groups that the server names, differ from those of an earlier run.
-    pub fn new(me: ShardId, slots: Slots, limits: Arc<Limits>, seed: u64) -> Users {
+    pub fn new(me: ShardId, slots: Slots, limits: Arc<Limits>, policies: Policies, seed: u64) -> Users {
         Users {
             me,
             slots,
@@ -157,6 +158,7 @@ impl Users {
             is_stopping: false,
             first_session_id: seed,
             limits,
+            policies,
         }
     }
 
@@ -221,7 +223,7 @@ impl Users {
             Event::Placed { reply, result } => self.placed(reply, result, fx),
             Event::Changed { key, reply, created, result } => self.changed(&key, reply, created, result, fx),
             Event::Attached { key, session, result } => self.attached(key, session, result, fx),
-            Event::Page { key, purpose, result } => self.page(key, purpose, result, fx),
+            Event::Page { key, purpose, cursor, result } => self.page(key, purpose, cursor, result, fx),
             Event::Members { key, reply, result } => self.members_listed(&key, reply, result, fx),
             Event::Described { part, description } => self.described(part, description, fx),
             Event::Done { reply, result } => self.done(reply, result, fx),
@@ -398,6 +400,7 @@ fn sentence(code: ErrorCode) -> &'static str {
         E::busy => "no room just now; send it again after retry_after_ms",
         E::rate_limited => "you publish faster than you may; send it again after retry_after_ms",
         E::not_stored => "it could not be stored, and nobody got it; send it again after retry_after_ms",
+        E::disk_full => "the server's disk is nearly full; send it again after retry_after_ms",
         E::shutting_down => "the server is stopping",
         E::bad_request => "the request makes no sense",
         _ => "it failed",

@@ -8,14 +8,14 @@ use flatbuffers::WIPOffset;
 
 use super::{Users, credentials};
 use crate::clock::Now;
-use crate::conversation::{Conversations, Key, Record, events_per_request};
+use crate::conversation::{Conversations, Key, Policies, Record, events_per_request};
 use crate::effects::Effects;
 use crate::id::Address;
 use crate::limits::Limits;
 use crate::mesh::{Event, Request, SessionKey};
 use crate::ring::Slot;
 use crate::slot::{ShardId, Slots};
-use crate::store::{AppendFailed, Command, Memory, Outcome};
+use crate::store::{Command, Memory, NotStored, Outcome};
 use crate::wire::schema::{self as s, Body, CloseCode, Cursor, ErrorCode, Frame, ReceiptKind, RecordKind, Role, SkipReason};
 use crate::wire::{Encoder, Fbb, Split, Verb, split};
 
@@ -188,9 +188,9 @@ impl World {
         let (limits, slots) = (Arc::new(limits), Slots::new(7, shards));
         let queues = || (0..shards).map(|_| VecDeque::new()).collect();
         let node = |id| Node {
-            users: Users::new(id, slots, limits.clone(), 1),
-            conversations: Conversations::new(slots, limits.clone(), 100 + u64::from(id)),
-            store: Memory::new(&limits),
+            users: Users::new(id, slots, limits.clone(), Policies::in_memory(), 1),
+            conversations: Conversations::new(slots, limits.clone(), Policies::in_memory(), 100 + u64::from(id)),
+            store: Memory::new(&limits, &Policies::in_memory()),
             fx: Effects::default(),
             requests: queues(),
             events: (0..shards).map(|_| VecDeque::new()).collect(),
@@ -505,7 +505,7 @@ impl World {
                     Command::Append(append) if self.appends_to_fail > 0 => {
                         self.appends_to_fail -= 1;
                         let (log, attempt, seq) = (append.log, append.attempt, append.record.seq);
-                        outcomes.push(Outcome::Appended { log, attempt, seq, result: Err(AppendFailed) });
+                        outcomes.push(Outcome::Appended { log, attempt, seq, result: Err(NotStored::Failed) });
                     }
                     command => node.store.execute(command, &mut outcomes),
                 }
@@ -538,6 +538,12 @@ impl World {
         let node = &mut self.shards[at as usize];
         let had_work = node.users.has_work();
         node.users.work(room, &mut node.fx);
+        self.absorb(at);
+        let room = self.room(at);
+        let node = &mut self.shards[at as usize];
+        let had_work = had_work | node.conversations.has_work();
+        node.conversations.work(room, self.now, &mut node.fx);
+        self.run_store(at, None);
         self.absorb(at);
         had_work
     }

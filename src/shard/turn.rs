@@ -32,6 +32,9 @@ impl Shard {
         self.take_messages();
         self.tick();
         self.users.work(self.room(), &mut self.fx);
+        self.stage();
+        self.conversations.work(self.room(), self.now, &mut self.fx);
+        self.run_store();
         self.act();
         self.stage();
         let rung = self.lanes.publish();
@@ -58,12 +61,18 @@ impl Shard {
     }
 
     fn has_work(&self) -> bool {
-        self.users.has_work() || self.lanes.has_incoming() || !self.starved.is_empty() || self.stopping.has_work()
+        self.users.has_work()
+            || self.conversations.has_work()
+            || self.lanes.has_incoming()
+            || !self.starved.is_empty()
+            || self.stopping.has_work()
     }
 
     fn sleep_for(&self) -> Duration {
         let accept = self.accept_at_ms.map(|at| Duration::from_millis(at.saturating_sub(self.now.mono_ms)));
-        let times = [self.timers.next(self.now.mono_ms), self.users.next_tick(self.now), accept, self.stopping.next(self.now)];
+        let receipts = self.conversations.next_tick_ms().map(|at| Duration::from_millis(at.saturating_sub(self.now.mono_ms)));
+        let times =
+            [self.timers.next(self.now.mono_ms), self.users.next_tick(self.now), receipts, accept, self.stopping.next(self.now)];
         times.into_iter().flatten().fold(SLEEP_MAX, Duration::min)
     }
 
@@ -159,6 +168,7 @@ impl Shard {
 
     fn tick(&mut self) {
         self.users.tick(self.now);
+        self.conversations.tick(self.now, &mut self.fx);
         let mut due = std::mem::take(&mut self.due);
         self.timers.advance(self.now.mono_ms, &mut due);
         due.drain(..).for_each(|look| self.look(look));

@@ -23,7 +23,7 @@ verbs! {
     GroupCreate GroupCreated GroupTitle GroupAdd GroupRemove GroupJoin GroupLeave GroupSetRole GroupDisband
     Members MembersPage Conversations ConversationsPage Receipt ReceiptEvent
     PresenceQuery PresenceAnswer PresenceWatch PresenceUnwatch PresenceEvent
-    Ephemeral EphemeralEvent EphemeralDropped LogOutDevice Done
+    Ephemeral EphemeralEvent EphemeralDropped LogOutDevice Done Retract
 }
 
 /// Builds frames one after another in memory that is used again.

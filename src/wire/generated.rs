@@ -263,7 +263,7 @@ pub const ENUM_MIN_ERROR_CODE: u16 = 0;
 pub const ENUM_MAX_ERROR_CODE: u16 = 301;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_ERROR_CODE: [ErrorCode; 21] = [
+pub const ENUM_VALUES_ERROR_CODE: [ErrorCode; 22] = [
   ErrorCode::none,
   ErrorCode::bad_request,
   ErrorCode::unknown_verb,
@@ -283,6 +283,7 @@ pub const ENUM_VALUES_ERROR_CODE: [ErrorCode; 21] = [
   ErrorCode::busy,
   ErrorCode::rate_limited,
   ErrorCode::not_stored,
+  ErrorCode::disk_full,
   ErrorCode::internal,
   ErrorCode::shutting_down,
 ];
@@ -311,6 +312,7 @@ impl ErrorCode {
   pub const busy: Self = Self(200);
   pub const rate_limited: Self = Self(201);
   pub const not_stored: Self = Self(202);
+  pub const disk_full: Self = Self(203);
   pub const internal: Self = Self(300);
   pub const shutting_down: Self = Self(301);
 
@@ -336,6 +338,7 @@ impl ErrorCode {
     Self::busy,
     Self::rate_limited,
     Self::not_stored,
+    Self::disk_full,
     Self::internal,
     Self::shutting_down,
   ];
@@ -361,6 +364,7 @@ impl ErrorCode {
       Self::busy => Some("busy"),
       Self::rate_limited => Some("rate_limited"),
       Self::not_stored => Some("not_stored"),
+      Self::disk_full => Some("disk_full"),
       Self::internal => Some("internal"),
       Self::shutting_down => Some("shutting_down"),
       _ => None,
@@ -512,10 +516,10 @@ impl ::flatbuffers::SimpleToVerifyInSlice for Role {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_RECORD_KIND: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_RECORD_KIND: u8 = 8;
+pub const ENUM_MAX_RECORD_KIND: u8 = 9;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_RECORD_KIND: [RecordKind; 9] = [
+pub const ENUM_VALUES_RECORD_KIND: [RecordKind; 10] = [
   RecordKind::message,
   RecordKind::created,
   RecordKind::title,
@@ -525,6 +529,7 @@ pub const ENUM_VALUES_RECORD_KIND: [RecordKind; 9] = [
   RecordKind::left,
   RecordKind::role,
   RecordKind::disbanded,
+  RecordKind::retracted,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -541,9 +546,10 @@ impl RecordKind {
   pub const left: Self = Self(6);
   pub const role: Self = Self(7);
   pub const disbanded: Self = Self(8);
+  pub const retracted: Self = Self(9);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 8;
+  pub const ENUM_MAX: u8 = 9;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::message,
     Self::created,
@@ -554,6 +560,7 @@ impl RecordKind {
     Self::left,
     Self::role,
     Self::disbanded,
+    Self::retracted,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -567,6 +574,7 @@ impl RecordKind {
       Self::left => Some("left"),
       Self::role => Some("role"),
       Self::disbanded => Some("disbanded"),
+      Self::retracted => Some("retracted"),
       _ => None,
     }
   }
@@ -888,10 +896,10 @@ impl ::flatbuffers::SimpleToVerifyInSlice for ReceiptKind {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_BODY: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_BODY: u8 = 41;
+pub const ENUM_MAX_BODY: u8 = 42;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_BODY: [Body; 42] = [
+pub const ENUM_VALUES_BODY: [Body; 43] = [
   Body::NONE,
   Body::Connect,
   Body::Welcome,
@@ -934,6 +942,7 @@ pub const ENUM_VALUES_BODY: [Body; 42] = [
   Body::EphemeralDropped,
   Body::LogOutDevice,
   Body::Done,
+  Body::Retract,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -983,9 +992,10 @@ impl Body {
   pub const EphemeralDropped: Self = Self(39);
   pub const LogOutDevice: Self = Self(40);
   pub const Done: Self = Self(41);
+  pub const Retract: Self = Self(42);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 41;
+  pub const ENUM_MAX: u8 = 42;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::NONE,
     Self::Connect,
@@ -1029,6 +1039,7 @@ impl Body {
     Self::EphemeralDropped,
     Self::LogOutDevice,
     Self::Done,
+    Self::Retract,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -1075,6 +1086,7 @@ impl Body {
       Self::EphemeralDropped => Some("EphemeralDropped"),
       Self::LogOutDevice => Some("LogOutDevice"),
       Self::Done => Some("Done"),
+      Self::Retract => Some("Retract"),
       _ => None,
     }
   }
@@ -2790,6 +2802,8 @@ impl<'a> Message<'a> {
   pub const VT_KIND: ::flatbuffers::VOffsetT = 24;
   pub const VT_SUBJECT: ::flatbuffers::VOffsetT = 26;
   pub const VT_ROLE: ::flatbuffers::VOffsetT = 28;
+  pub const VT_TARGET: ::flatbuffers::VOffsetT = 30;
+  pub const VT_IS_RETRACTED: ::flatbuffers::VOffsetT = 32;
 
   #[inline]
   pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -2801,6 +2815,7 @@ impl<'a> Message<'a> {
     args: &'args MessageArgs<'args>
   ) -> ::flatbuffers::WIPOffset<Message<'bldr>> {
     let mut builder = MessageBuilder::new(_fbb);
+    builder.add_target(args.target);
     builder.add_time_ms(args.time_ms);
     builder.add_seq(args.seq);
     builder.add_epoch(args.epoch);
@@ -2812,6 +2827,7 @@ impl<'a> Message<'a> {
     if let Some(x) = args.client_id { builder.add_client_id(x); }
     if let Some(x) = args.sender { builder.add_sender(x); }
     if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.add_is_retracted(args.is_retracted);
     builder.add_role(args.role);
     builder.add_kind(args.kind);
     builder.finish()
@@ -2909,6 +2925,20 @@ impl<'a> Message<'a> {
     // which contains a valid value in this slot
     unsafe { self._tab.get::<Role>(Message::VT_ROLE, Some(Role::none)).unwrap()}
   }
+  #[inline]
+  pub fn target(&self) -> u64 {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<u64>(Message::VT_TARGET, Some(0)).unwrap()}
+  }
+  #[inline]
+  pub fn is_retracted(&self) -> bool {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<bool>(Message::VT_IS_RETRACTED, Some(false)).unwrap()}
+  }
 }
 
 impl ::flatbuffers::Verifiable for Message<'_> {
@@ -2930,6 +2960,8 @@ impl ::flatbuffers::Verifiable for Message<'_> {
      .visit_field::<RecordKind>("kind", Self::VT_KIND, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("subject", Self::VT_SUBJECT, false)?
      .visit_field::<Role>("role", Self::VT_ROLE, false)?
+     .visit_field::<u64>("target", Self::VT_TARGET, false)?
+     .visit_field::<bool>("is_retracted", Self::VT_IS_RETRACTED, false)?
      .finish();
     Ok(())
   }
@@ -2948,6 +2980,8 @@ pub struct MessageArgs<'a> {
     pub kind: RecordKind,
     pub subject: Option<::flatbuffers::WIPOffset<&'a str>>,
     pub role: Role,
+    pub target: u64,
+    pub is_retracted: bool,
 }
 impl<'a> Default for MessageArgs<'a> {
   #[inline]
@@ -2966,6 +3000,8 @@ impl<'a> Default for MessageArgs<'a> {
       kind: RecordKind::message,
       subject: None,
       role: Role::none,
+      target: 0,
+      is_retracted: false,
     }
   }
 }
@@ -3028,6 +3064,14 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> MessageBuilder<'a, 'b, A> {
     self.fbb_.push_slot::<Role>(Message::VT_ROLE, role, Role::none);
   }
   #[inline]
+  pub fn add_target(&mut self, target: u64) {
+    self.fbb_.push_slot::<u64>(Message::VT_TARGET, target, 0);
+  }
+  #[inline]
+  pub fn add_is_retracted(&mut self, is_retracted: bool) {
+    self.fbb_.push_slot::<bool>(Message::VT_IS_RETRACTED, is_retracted, false);
+  }
+  #[inline]
   pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> MessageBuilder<'a, 'b, A> {
     let start = _fbb.start_table();
     MessageBuilder {
@@ -3058,6 +3102,8 @@ impl ::core::fmt::Debug for Message<'_> {
       ds.field("kind", &self.kind());
       ds.field("subject", &self.subject());
       ds.field("role", &self.role());
+      ds.field("target", &self.target());
+      ds.field("is_retracted", &self.is_retracted());
       ds.finish()
   }
 }
@@ -7453,6 +7499,119 @@ impl ::core::fmt::Debug for EphemeralDropped<'_> {
       ds.finish()
   }
 }
+pub enum RetractOffset {}
+#[derive(Copy, Clone, PartialEq)]
+
+pub struct Retract<'a> {
+  pub _tab: ::flatbuffers::Table<'a>,
+}
+
+impl<'a> ::flatbuffers::Follow<'a> for Retract<'a> {
+  type Inner = Retract<'a>;
+  #[inline]
+  unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+    Self { _tab: unsafe { ::flatbuffers::Table::new(buf, loc) } }
+  }
+}
+
+impl<'a> Retract<'a> {
+  pub const VT_CONVERSATION: ::flatbuffers::VOffsetT = 4;
+  pub const VT_CURSOR: ::flatbuffers::VOffsetT = 6;
+
+  #[inline]
+  pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
+    Retract { _tab: table }
+  }
+  #[allow(unused_mut)]
+  pub fn create<'bldr: 'args, 'args: 'mut_bldr, 'mut_bldr, A: ::flatbuffers::Allocator + 'bldr>(
+    _fbb: &'mut_bldr mut ::flatbuffers::FlatBufferBuilder<'bldr, A>,
+    args: &'args RetractArgs<'args>
+  ) -> ::flatbuffers::WIPOffset<Retract<'bldr>> {
+    let mut builder = RetractBuilder::new(_fbb);
+    if let Some(x) = args.cursor { builder.add_cursor(x); }
+    if let Some(x) = args.conversation { builder.add_conversation(x); }
+    builder.finish()
+  }
+
+
+  #[inline]
+  pub fn conversation(&self) -> Option<Conversation<'a>> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<Conversation>>(Retract::VT_CONVERSATION, None)}
+  }
+  #[inline]
+  pub fn cursor(&self) -> Option<&'a Cursor> {
+    // Safety:
+    // Created from valid Table for this object
+    // which contains a valid value in this slot
+    unsafe { self._tab.get::<Cursor>(Retract::VT_CURSOR, None)}
+  }
+}
+
+impl ::flatbuffers::Verifiable for Retract<'_> {
+  #[inline]
+  fn run_verifier(
+    v: &mut ::flatbuffers::Verifier, pos: usize
+  ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+    v.visit_table(pos)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<Conversation>>("conversation", Self::VT_CONVERSATION, false)?
+     .visit_field::<Cursor>("cursor", Self::VT_CURSOR, false)?
+     .finish();
+    Ok(())
+  }
+}
+pub struct RetractArgs<'a> {
+    pub conversation: Option<::flatbuffers::WIPOffset<Conversation<'a>>>,
+    pub cursor: Option<&'a Cursor>,
+}
+impl<'a> Default for RetractArgs<'a> {
+  #[inline]
+  fn default() -> Self {
+    RetractArgs {
+      conversation: None,
+      cursor: None,
+    }
+  }
+}
+
+pub struct RetractBuilder<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> {
+  fbb_: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>,
+  start_: ::flatbuffers::WIPOffset<::flatbuffers::TableUnfinishedWIPOffset>,
+}
+impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RetractBuilder<'a, 'b, A> {
+  #[inline]
+  pub fn add_conversation(&mut self, conversation: ::flatbuffers::WIPOffset<Conversation<'b >>) {
+    self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<Conversation>>(Retract::VT_CONVERSATION, conversation);
+  }
+  #[inline]
+  pub fn add_cursor(&mut self, cursor: &Cursor) {
+    self.fbb_.push_slot_always::<&Cursor>(Retract::VT_CURSOR, cursor);
+  }
+  #[inline]
+  pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RetractBuilder<'a, 'b, A> {
+    let start = _fbb.start_table();
+    RetractBuilder {
+      fbb_: _fbb,
+      start_: start,
+    }
+  }
+  #[inline]
+  pub fn finish(self) -> ::flatbuffers::WIPOffset<Retract<'a>> {
+    let o = self.fbb_.end_table(self.start_);
+    ::flatbuffers::WIPOffset::new(o.value())
+  }
+}
+
+impl ::core::fmt::Debug for Retract<'_> {
+  fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+    let mut ds = f.debug_struct("Retract");
+      ds.field("conversation", &self.conversation());
+      ds.field("cursor", &self.cursor());
+      ds.finish()
+  }
+}
 pub enum LogOutDeviceOffset {}
 #[derive(Copy, Clone, PartialEq)]
 
@@ -8300,6 +8459,21 @@ impl<'a> Frame<'a> {
     }
   }
 
+  #[inline]
+  #[allow(non_snake_case)]
+  pub fn body_as_retract(&self) -> Option<Retract<'a>> {
+    if self.body_type() == Body::Retract {
+      self.body().map(|t| {
+       // Safety:
+       // Created from a valid Table for this object
+       // Which contains a valid union in this slot
+       unsafe { Retract::init_from_table(t) }
+     })
+    } else {
+      None
+    }
+  }
+
 }
 
 impl ::flatbuffers::Verifiable for Frame<'_> {
@@ -8352,6 +8526,7 @@ impl ::flatbuffers::Verifiable for Frame<'_> {
           Body::EphemeralDropped => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<EphemeralDropped>>("Body::EphemeralDropped", pos),
           Body::LogOutDevice => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<LogOutDevice>>("Body::LogOutDevice", pos),
           Body::Done => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Done>>("Body::Done", pos),
+          Body::Retract => v.verify_union_variant::<::flatbuffers::ForwardsUOffset<Retract>>("Body::Retract", pos),
           _ => Ok(()),
         }
      })?
@@ -8695,6 +8870,13 @@ impl ::core::fmt::Debug for Frame<'_> {
         },
         Body::Done => {
           if let Some(x) = self.body_as_done() {
+            ds.field("body", &x)
+          } else {
+            ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
+          }
+        },
+        Body::Retract => {
+          if let Some(x) = self.body_as_retract() {
             ds.field("body", &x)
           } else {
             ds.field("body", &"InvalidFlatbuffer: Union discriminant does not match value.")
