@@ -171,10 +171,6 @@ impl History {
             }
             Entry::Skipped { session, room, from, to, why } => self.skipped(session, room, (from, to), why),
             Entry::Gap { session, room, epoch, first, committed } => {
-                let of_epoch = self.room(&room).epoch.unwrap_or(epoch);
-                if super::log::is_trimmed(of_epoch, (epoch, first, committed)) {
-                    return;
-                }
                 let seen = format!("{session} was told of a gap: epoch {epoch}, first {first}, committed {committed}");
                 self.find(room, Some(first), Rule::Gap, "the log is the one that it was, and whole", seen);
             }

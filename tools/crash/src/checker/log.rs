@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::history::{Asked, Fate, Room, Shape, records_of};
-use super::{Found, KEPT_MIN, Rule, View, described};
+use super::{Found, Rule, View, described};
 use crate::entry::Record;
 
 /// The room does not exist: then nothing was acknowledged in it.
@@ -19,7 +19,7 @@ pub fn nothing_is_there(room: &Room, found: &mut Found<'_>) {
 
 /// What somebody reads who sees everything.
 pub fn whole(room: &Room, view: &View, found: &mut Found<'_>) {
-    if let Some((epoch, first, committed)) = view.gap.filter(|&gap| !is_trimmed(view.epoch, gap)) {
+    if let Some((epoch, first, committed)) = view.gap {
         let seen = format!("a gap: epoch {epoch}, first {first}, committed {committed}");
         found.add(Rule::Gap, first, "none for a reader from the beginning", seen);
     }
@@ -32,19 +32,14 @@ pub fn whole(room: &Room, view: &View, found: &mut Found<'_>) {
     for &(from, to, why) in &view.skips {
         found.add(Rule::Skip, from, "all of it", format!("{from} - {to} do not come (reason {why})"));
     }
-    let kept = (view.committed + 1).saturating_sub(view.first);
-    if view.first > 1 && kept < KEPT_MIN {
-        found.add(Rule::Lost, view.first, "the log from its beginning", format!("only {kept} messages, from {} on", view.first));
+    // On disk everything is kept unless a server is told otherwise, which this tool does not do.
+    if view.first > 1 {
+        found.add(Rule::Lost, view.first, "the log from its beginning", format!("it begins at {}", view.first));
     }
     numbers(view.first, view.committed, view, found);
     let by_seq: HashMap<u64, &Record> = view.records.iter().map(|record| (record.seq, record)).collect();
     messages(room, view, &by_seq, found);
     changes(room, view, &by_seq, found);
-}
-
-/// Whether a gap only says that the oldest messages went, in a log that has got long: that is no loss.
-pub fn is_trimmed(of_epoch: u64, (epoch, first, committed): (u64, u64, u64)) -> bool {
-    epoch == of_epoch && first > 1 && (committed + 1).saturating_sub(first) >= KEPT_MIN
 }
 
 /// Every number from `first` to `last` is there once, in order, or skipped.

@@ -19,8 +19,6 @@ pub const BEFORE_JOINED: u8 = 4;
 pub const MEMBER: u8 = 1;
 /// See [`MEMBER`].
 pub const OWNER: u8 = 3;
-/// A server may trim a conversation only when this many messages are kept; far below any default.
-const KEPT_MIN: u64 = 500;
 
 /// What must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
