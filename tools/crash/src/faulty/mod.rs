@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use fuser::{BackgroundSession, Config, MountOption, spawn_mount};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
 use crate::disk::{Disk, Faults, Fired, Ino, ROOT};
 use filesystem::Filesystem;
@@ -17,6 +19,18 @@ const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Is told at once when a fault fires, from the thread that serves the file system.
 pub type Tell = Arc<dyn Fn(Fired) + Send + Sync>;
+
+/// Takes this process out of the machine's mount namespace, so that what it mounts is seen by it and the processes that it starts, and goes
+/// when they go, however they end. To be called while the process has one thread.
+///
+/// # Errors
+/// This process may not (it takes CAP_SYS_ADMIN).
+pub fn keep_mounts_private() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let nothing: Option<&str> = None;
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)?;
+    Ok(())
+}
 
 /// A disk that is mounted somewhere. It is unmounted when this goes.
 pub struct Mounted {

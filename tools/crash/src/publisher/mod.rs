@@ -129,7 +129,7 @@ fn options(task: &Task, user: &str, gives_up: bool) -> Options {
     options.backoff = Backoff { base: Duration::from_millis(5), max: Duration::from_millis(100) };
     options.keep_trying = true;
     // A disk may be full for as long as a cycle takes.
-    options.publish_retries = 3;
+    options.publish_retries = 1;
     if gives_up {
         options.resend_within = Duration::ZERO;
     }

@@ -269,9 +269,9 @@ impl Run {
             tokio::time::timeout(BACK_TIMEOUT, asking).await.map_err(|_| format!("no ack within {BACK_TIMEOUT:?}"))?
         })?;
         let body = fingerprint(client_id.as_bytes());
-        self.history.apply(Entry::Send { op: u64::MAX, user: "probe".into(), room, client_id, body });
+        self.probed.push(Entry::Send { op: u64::MAX, user: "probe".into(), room, client_id, body });
         let (epoch, seq) = (ack.cursor.epoch, ack.cursor.seq);
-        self.history.apply(Entry::Acked { op: u64::MAX, epoch, seq, duplicate: ack.duplicate });
+        self.probed.push(Entry::Acked { op: u64::MAX, epoch, seq, duplicate: ack.duplicate });
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::checker::{self, History, Rule, Violation};
 use crate::disk::Fired;
-use crate::entry::read_log;
+use crate::entry::{Entry, read_log};
 use crate::faulty::Mounted;
 use crate::options::Options;
 use crate::plan::{self, Shape};
@@ -77,6 +77,8 @@ pub struct Run {
     place: Place,
     setup: ServerSetup,
     history: History,
+    /// What this process itself sent in the cycle, after the publisher was done.
+    probed: Vec<Entry>,
     report: Report,
     disk: Option<Mounted>,
     server: Option<Server>,
@@ -96,7 +98,7 @@ impl Run {
         let place = Place::new(&options)?;
         let (sender, events) = channel();
         let disk = match options.power_loss {
-            true => Some(place.mount(options.seed, sender.clone())?),
+            true => Some(place.mount(options.seed, sender.clone()).inspect_err(|_| place.finish(false))?),
             false => None,
         };
         let setup = ServerSetup {
@@ -110,7 +112,20 @@ impl Run {
         let shape = Shape { seed: options.seed, clients: options.clients, steps: options.steps };
         let report = Report::new(&options);
         let history = History::default();
-        Ok(Run { options, shape, place, setup, history, report, disk, server: None, target: String::new(), events, sender })
+        Ok(Run {
+            options,
+            shape,
+            place,
+            setup,
+            history,
+            probed: Vec::new(),
+            report,
+            disk,
+            server: None,
+            target: String::new(),
+            events,
+            sender,
+        })
     }
 
     /// Makes the run and prints what comes of it. True: everything held.
@@ -272,7 +287,7 @@ impl Run {
     fn learn(&mut self, log: &std::path::Path) -> Result<(), Failure> {
         self.history.begin();
         let entries = read_log(log).map_err(|error| Failure::Operator(format!("the log {}: {error}", log.display())))?;
-        entries.into_iter().for_each(|entry| self.history.apply(entry));
+        entries.into_iter().chain(std::mem::take(&mut self.probed)).for_each(|entry| self.history.apply(entry));
         Ok(())
     }
 

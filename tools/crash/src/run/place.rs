@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 
 use super::{Event, Failure};
 use crate::disk::Disk;
-use crate::faulty::Mounted;
+use crate::faulty::{Mounted, keep_mounts_private};
 use crate::options::Options;
 
 /// See the module.
@@ -46,12 +46,13 @@ impl Place {
         self.directory.join(name)
     }
 
-    /// Mounts a disk over the data directory.
+    /// Mounts a disk over the data directory, for this process and those that it starts.
     ///
     /// # Errors
     /// [`Failure::NoFuse`].
     pub fn mount(&self, seed: u64, events: Sender<Event>) -> Result<Mounted, Failure> {
         // Nobody listens any more when the run is over.
+        keep_mounts_private().map_err(|error| Failure::NoFuse(error.to_string()))?;
         let tell = Arc::new(move |fired| drop(events.send(Event::Fired(fired))));
         Mounted::new(Disk::new(seed), &self.data_dir, tell).map_err(|error| Failure::NoFuse(error.to_string()))
     }
