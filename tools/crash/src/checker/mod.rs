@@ -20,8 +20,8 @@ pub const MEMBER: u8 = 1;
 /// See [`MEMBER`].
 pub const OWNER: u8 = 3;
 
-/// What must hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What must hold, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
     /// What was acknowledged is there, at its seq.
     Lost,

@@ -210,6 +210,7 @@ impl Run {
         if self.server.is_some() && !violations.iter().any(|violation| violation.rule == Rule::Server) {
             violations.extend(self.check(cycle, is_full, rng.u32(1..=100)));
         }
+        violations.sort_by_key(|violation| violation.rule);
         self.report.cycle(cycle, blow, signal_after, &self.history.counts, violations.len());
         if violations.is_empty() && !self.options.keep {
             let _ = std::fs::remove_file(&log);
