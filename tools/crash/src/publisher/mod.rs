@@ -1,7 +1,8 @@
 //! The publisher: a process of its own with several clients, so that what was acknowledged is known whatever happens to the server.
 //!
-//! It connects, does what the plan says, writes every send and answer to its log, and says two things on stdout: "signal" when as many
-//! requests have got their answer as was asked for (the moment of the kill), and "done" when all have. Then it waits for its stdin to end.
+//! It connects, does what the plan says, writes every send and answer to its log, and says on stdout: "signal" when as many
+//! requests have got their answer as was asked for (the moment of the kill), "refused" when the server puts a
+//! request off, and "done" when all have their answer. Then it waits for its stdin to end.
 
 mod client;
 
@@ -59,6 +60,9 @@ impl Shared {
     fn answered(&self, entry: &Entry) {
         self.log(entry);
         self.answers.set(self.answers.get() + 1);
+        if matches!(entry, Entry::Refused { code: 200..300, .. }) {
+            say("refused");
+        }
         if self.answers.get() == self.signal_after {
             say("signal");
         }

@@ -162,6 +162,22 @@ impl Run {
         }
     }
 
+    /// Waits until a request was refused for now; false if the publisher was done before.
+    fn wait_for_refusal(&self) -> bool {
+        let deadline = Instant::now() + BACK_TIMEOUT;
+        loop {
+            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Event::Said(word)) if word == "refused" => return true,
+                Ok(Event::Said(word)) if word == "done" || word == "ended" => {
+                    let _ = self.sender.send(Event::Said(word));
+                    return false;
+                }
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// The power goes; the disk comes back with what it had.
     fn lose_power(&mut self) -> Result<Result<(), super::Violation>, Failure> {
         let Some(mounted) = &mut self.disk else { return Ok(Ok(())) };
@@ -229,6 +245,10 @@ impl Run {
             disk.faults.space_bytes = Some(disk.used_bytes() + rng.u64(0..=16) * BLOCK_BYTES);
         }
         self.report.faults += 1;
+        // It is made room as soon as a client has been told: the very clients that were refused go on then.
+        if self.wait_for_refusal() {
+            self.arm(Faults::default());
+        }
         self.stands_it(cycle)
     }
 

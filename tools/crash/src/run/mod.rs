@@ -244,7 +244,7 @@ impl Run {
                 Err(Failure::Operator(format!("{program} does not start; it says:\n{words}")))
             }
             Start::Ended => {
-                let status = server.status().map_or_else(|| "nothing more".to_owned(), |status| status.to_string());
+                let status = server.ends(END_TIMEOUT).map_or_else(|| "not quite".to_owned(), |status| status.to_string());
                 Ok(End::Violated(of_server("it starts on the data that it left", format!("it ended: {status}"))))
             }
             Start::NotYet => {
