@@ -12,6 +12,8 @@ mod append;
 mod list;
 mod logs;
 mod staging;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -3,6 +3,8 @@
 //! Batches are kept apart in the order in which they were written, as in a database's journal: what is left after a crash is always a prefix of
 //! them. Nothing here is random; whoever tests draws the numbers.
 
+mod store;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound::{Excluded, Included};
@@ -11,6 +13,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::engine::{Change, ReadRows, WriteRows};
+
+pub(crate) use store::Store;
 
 type Rows = BTreeMap<Vec<u8>, Bytes>;
 
