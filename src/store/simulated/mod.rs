@@ -3,6 +3,8 @@
 //! Batches are kept apart in the order in which they were written, as in a database's journal: what is left after a crash is always a prefix of
 //! them. Nothing here is random; whoever tests draws the numbers.
 
+pub(crate) mod commands;
+mod look;
 mod store;
 
 use std::collections::BTreeMap;
@@ -64,9 +66,13 @@ impl Disk {
         self.unsynced.len() + usize::from(self.failed.is_some())
     }
 
-    /// What is found when the process opens the disk again. A batch whose write failed is there, or not.
+    /// What is found when the process opens the disk again. A batch whose write failed is there, or not. What was not synced is not synced still.
     pub(crate) fn reopen(&self, failed_is_there: bool) -> Disk {
-        self.crash(|unsynced| unsynced - usize::from(self.failed.is_some() && !failed_is_there))
+        let failed = self.failed.iter().filter(|_| failed_is_there);
+        let unsynced: Vec<_> = self.unsynced.iter().chain(failed).cloned().collect();
+        let mut visible = self.synced.clone();
+        unsynced.iter().for_each(|batch| apply(&mut visible, batch));
+        Disk { synced: self.synced.clone(), unsynced, visible, ..Disk::default() }
     }
 
     /// What is found when the machine went down. `keep` is told how many unsynced batches there are and says how many of them are left, the first ones.
@@ -223,6 +229,9 @@ mod tests {
         again.write(vec![put("c", "1")]).unwrap();
         again.sync().unwrap();
         assert_eq!(rows(&again.crash(|_| 0)), "a1 b1 c1 ");
+        // Opening is no sync.
+        assert_eq!(rows(&disk.reopen(true).crash(|_| 0)), "");
+        assert_eq!(rows(&disk.reopen(true).crash(|unsynced| unsynced)), "a1 b1 ");
     }
 
     #[test]

@@ -32,7 +32,9 @@ impl Default for Store {
 
 impl Store {
     /// What a process finds.
-    pub(crate) fn open(disk: Disk, os_generation: u64) -> Store {
+    pub(crate) fn open(mut disk: Disk, os_generation: u64) -> Store {
+        // What the process before has written but not synced is shown from now on, so it must not go any more.
+        disk.sync().expect("the disk was opened just now");
         let partition = Partition::new(Settings { os_generation, logs_cached: 2 });
         let now = Now { mono_ms: 1, wall_ms: 1_790_000_000_000 };
         Store { disk, partition, os_generation, now, failed_is_there: false, unreadable: Vec::new() }
@@ -66,6 +68,7 @@ impl Store {
         if self.disk.write(changes).is_err() {
             self.disk = self.disk.reopen(self.failed_is_there);
             self.disk.write(old).expect("the disk was opened again");
+            self.disk.sync().expect("a sync that fails ends the process");
             return self.partition.failed(NotStored::Failed);
         }
         if must_sync {
