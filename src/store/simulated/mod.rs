@@ -101,6 +101,12 @@ impl Disk {
         Arc::make_mut(&mut self.visible).insert(key.to_vec(), value);
     }
 
+    /// Takes a row away in the same manner.
+    pub(crate) fn erase(&mut self, key: &[u8]) {
+        Arc::make_mut(&mut self.synced).remove(key);
+        Arc::make_mut(&mut self.visible).remove(key);
+    }
+
     fn readable(&self) -> io::Result<()> {
         if self.is_unreadable { Err(io::Error::other("the simulated disk cannot be read")) } else { Ok(()) }
     }

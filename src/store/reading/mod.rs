@@ -2,6 +2,9 @@
 //!
 //! A row that makes no sense fails the command ([`NotRead`]) and is given back as [`Unreadable`], so that the log can name it.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use super::engine::ReadRows;

@@ -6,6 +6,9 @@
 //! Removing changes neither where a log begins nor where it ends. The last row of a log that is still in use is not removed but emptied: it says
 //! which seq comes next, and which time the next record may not precede.
 
+#[cfg(test)]
+mod tests;
+
 use super::LogPlace;
 use super::engine::{Change, ReadRows};
 use super::lookup::{self, Unreadable};
