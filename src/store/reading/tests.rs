@@ -44,8 +44,10 @@ fn load(key: &Key) -> Load {
     }
 }
 
+type Rest = Result<Option<Box<StoredConversation>>, NotRead>;
+
 /// The members, and the rest.
-fn loaded(store: &mut Store, load: Load) -> (Vec<(Name, Member)>, Result<Option<Box<StoredConversation>>, NotRead>) {
+fn loaded(store: &mut Store, load: Load) -> (Vec<(Name, Member)>, Rest) {
     let mut outcomes = store.read(Command::Load(Box::new(load)));
     let Some(Outcome::Loaded { log: 4, result }) = outcomes.pop() else { panic!("the last outcome says that it is loaded") };
     let members = outcomes.into_iter().flat_map(|outcome| match outcome {
