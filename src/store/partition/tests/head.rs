@@ -47,22 +47,30 @@ fn a_head_knows_the_run_of_the_machine_that_may_have_lost_something() {
     store.put(&direct(), 1, message("synced"));
     assert_eq!(generation(&store), 0);
     store.stage(0, Command::Append(os(2)));
-    assert_eq!((store.partition.batch().must_sync, store.partition.batch().changes), (false, 2));
+    // Lost with this record, the head would not know that there was one.
+    assert_eq!((store.partition.batch().must_sync, store.partition.batch().changes), (true, 2));
     store.commit();
     assert_eq!(generation(&store), 1);
     store.stage(0, Command::Append(os(3)));
-    assert_eq!(store.partition.batch().changes, 1, "once is enough");
+    assert_eq!((store.partition.batch().must_sync, store.partition.batch().changes), (false, 1), "once is enough");
     store.commit();
     store.crash(|all| all);
-    assert_eq!(store.append(os(4)), Ok(()));
-    assert_eq!(generation(&store), 2);
+    assert_eq!(store.append(os(4)), Err(NotStored::Failed), "not before it has another epoch");
+    assert_eq!(store.append(append(&direct(), 4, message("synced"))), Err(NotStored::Failed), "the same attempt");
+    assert_eq!(generation(&store), 1);
+    let of_epoch = |epoch, attempt, seq| {
+        let append = os(seq);
+        Append { attempt, record: Arc::new(Record { epoch, ..(*append.record).clone() }), ..append }
+    };
+    assert_eq!(store.append(of_epoch(EPOCH + 1, 1, 4)), Ok(()), "whoever put it there");
+    assert_eq!((generation(&store), store.head().unwrap().epoch), (2, EPOCH + 1));
     // A new epoch in the same run may lose something still, one in a later run begins with what is there.
-    store.execute(0, put_head(&direct(), EPOCH + 1, 1));
+    store.execute(0, put_head(&direct(), EPOCH + 2, 1));
     assert_eq!(generation(&store), 2);
     store.crash(|all| all);
-    store.execute(0, put_head(&direct(), EPOCH + 1, 2));
-    assert_eq!(generation(&store), 2, "the same epoch");
     store.execute(0, put_head(&direct(), EPOCH + 2, 2));
+    assert_eq!(generation(&store), 2, "the same epoch");
+    store.execute(0, put_head(&direct(), EPOCH + 3, 2));
     assert_eq!(generation(&store), 0);
     assert_eq!(store.append(os(5)), Ok(()));
     assert_eq!(generation(&store), 3, "the cache knows");

@@ -114,8 +114,10 @@ fn what_was_promised_is_synced() {
     let reply = Reply { session: SessionKey { index: 0, generation: 0 }, reference: 1 };
     let promised = |read| Command::PutCursors(Box::new(PutCursors { replies: vec![reply], ..*cursors("ann", &direct(), read) }));
     assert!(must_sync(&mut store, Command::Append(append(&direct(), 1, message("")))));
-    let os = Append { durability: Durability::Os, ..append(&direct(), 2, message("")) };
-    assert!(!must_sync(&mut store, Command::Append(os)));
+    for seq in 1..=2 {
+        let os = Append { log: 1, durability: Durability::Os, ..append(&Key::direct("x", "y"), seq, message("")) };
+        assert!(!must_sync(&mut store, Command::Append(os)));
+    }
     assert!(!must_sync(&mut store, promised(1)), "it is void");
     assert!(must_sync(&mut store, Command::Hint(hint("ann", &direct(), 9))));
     assert!(must_sync(&mut store, promised(2)));
