@@ -60,7 +60,11 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::File { path, error } => {
-                write!(f, "the store cannot use {}: {error}; check that it is there and belongs to the server's user", path.display())
+                write!(
+                    f,
+                    "the store cannot use {}: {error}; check that it is there and belongs to the server's user",
+                    path.display()
+                )
             }
             OpenError::WritableByOthers { path } => {
                 let path = path.display();
@@ -75,7 +79,10 @@ impl fmt::Display for OpenError {
             }
             OpenError::Newer { path, format } => {
                 let path = path.display();
-                write!(f, "a newer campanile wrote the data directory {path} (format {format}); start that one, or choose another directory")
+                write!(
+                    f,
+                    "a newer campanile wrote the data directory {path} (format {format}); start that one, or choose another directory"
+                )
             }
             OpenError::Manifest { path, what } => {
                 write!(f, "the manifest {} is damaged: {what}; restore it from a backup", path.display())
@@ -86,7 +93,10 @@ impl fmt::Display for OpenError {
             OpenError::Damaged(damage) => damage.fmt(f),
             OpenError::Behind { partition, path, found, marked } => {
                 let path = path.display();
-                write!(f, "partition {partition} at {path} ends with batch {found}, but batch {marked} had been synced; {WAY_OUT}")
+                write!(
+                    f,
+                    "partition {partition} at {path} ends with batch {found}, but batch {marked} had been synced; {WAY_OUT}"
+                )
             }
             OpenError::Foreign { partition, path } => {
                 let path = path.display();

@@ -22,6 +22,8 @@ use crate::slot::{PartitionId, SLOTS};
 const FORMAT: i64 = 1;
 /// Partitions that a new directory gets at most when nobody says how many: each has three threads.
 const PARTITIONS_BY_DEFAULT_MAX: u16 = 16;
+/// Epochs that no run uses up.
+const EPOCHS_PER_RUN: u64 = 1 << 32;
 /// Partitions in one directory.
 pub const PARTITIONS_MAX: u16 = super::lanes::PARTITIONS_MAX;
 const LOCK: &str = "lock";
@@ -40,6 +42,7 @@ struct Facts {
     os_generation: u64,
     repairs: u64,
     term: u32,
+    first_epoch: u64,
     boot_id: String,
     clean: bool,
     complete: bool,
@@ -115,6 +118,20 @@ impl Manifest {
     /// See [`TERM`](crate::store::TERM).
     pub fn term(&self) -> u32 {
         self.facts.term
+    }
+
+    /// The first epoch that this run may give out; no earlier run gave out one like it or above.
+    pub fn first_epoch(&self) -> u64 {
+        self.facts.first_epoch
+    }
+
+    /// A run begins. Its epochs begin with `by_clock`, unless the clock went back: then above those of the last run.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn take_epochs(&mut self, by_clock: u64) -> Result<(), OpenError> {
+        self.facts.first_epoch = by_clock.max(self.facts.first_epoch + EPOCHS_PER_RUN);
+        self.write()
     }
 
     /// Whether all partitions have been made: from then on a missing one is lost and not new.
@@ -199,8 +216,7 @@ fn prepare(dir: &Path) -> Result<(), OpenError> {
 fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join(LOCK);
     let mut options = OpenOptions::new();
-    let mut lock =
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(file(&path))?;
+    let mut lock = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(file(&path))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -242,6 +258,7 @@ impl Facts {
             os_generation: 1,
             repairs: 0,
             term: crate::store::TERM,
+            first_epoch: 0,
             boot_id: boot_id.to_owned(),
             clean: false,
             complete: false,
@@ -259,7 +276,7 @@ impl Facts {
     }
 
     fn text(&self) -> String {
-        let Facts { partitions, slot_seed, data_id, os_generation, repairs, term, boot_id, clean, complete } = self;
+        let Facts { partitions, slot_seed, data_id, os_generation, repairs, term, first_epoch, boot_id, clean, complete } = self;
         format!(
             "# Written by campanile; it holds secrets, and a changed line loses data.\n\
              format = {FORMAT}\n\
@@ -270,6 +287,7 @@ impl Facts {
              os_generation = {os_generation}\n\
              repairs = {repairs}\n\
              term = {term}\n\
+             first_epoch = {first_epoch}\n\
              boot_id = \"{boot_id}\"\n\
              clean = {clean}\n\
              complete = {complete}\n"
@@ -283,7 +301,8 @@ impl Facts {
             let number = table.get(name).and_then(toml::Value::as_integer).filter(|number| (0..=max).contains(number));
             number.ok_or_else(|| damaged(&format!("{name} is missing or no number that it may be")))
         };
-        let string = |name: &str| table.get(name).and_then(toml::Value::as_str).ok_or_else(|| damaged(&format!("{name} is missing")));
+        let string =
+            |name: &str| table.get(name).and_then(toml::Value::as_str).ok_or_else(|| damaged(&format!("{name} is missing")));
         let flag = |name: &str| {
             table.get(name).and_then(toml::Value::as_bool).ok_or_else(|| damaged(&format!("{name} is neither true nor false")))
         };
@@ -309,6 +328,7 @@ impl Facts {
             os_generation: number("os_generation", i64::MAX)? as u64,
             repairs: number("repairs", i64::MAX)? as u64,
             term: number("term", u32::MAX.into())? as u32,
+            first_epoch: number("first_epoch", i64::MAX / 2)? as u64,
             boot_id: string("boot_id")?.to_owned(),
             clean: flag("clean")?,
             complete: flag("complete")?,

@@ -114,8 +114,11 @@ impl Stores {
         if !manifest.is_complete() {
             manifest.set_complete()?;
         }
-        let threads: Vec<(Thread, Thread)> =
-            starting.iter().zip(&readers).map(|(writer, reader)| (writer.handle.thread().clone(), reader.thread().clone())).collect();
+        let threads: Vec<(Thread, Thread)> = starting
+            .iter()
+            .zip(&readers)
+            .map(|(writer, reader)| (writer.handle.thread().clone(), reader.thread().clone()))
+            .collect();
         lanes::introduce(&mut shards, &threads);
         let took_ms = began.elapsed().as_millis() as u64;
         tracing::info!(partitions = manifest.partitions(), took_ms, dir = %manifest.dir().display(), "the store is open");

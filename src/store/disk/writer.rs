@@ -178,7 +178,9 @@ impl Writer {
     fn sync(&mut self) {
         let began = Instant::now();
         if let Err(error) = self.database.sync() {
-            self.end_process(&format!("cannot sync: {error}; what was acknowledged is on the disk, look after that and start again"));
+            self.end_process(&format!(
+                "cannot sync: {error}; what was acknowledged is on the disk, look after that and start again"
+            ));
         }
         self.metrics().sync_ns.observe(began.elapsed().as_nanos() as u64);
     }
@@ -220,7 +222,10 @@ impl Writer {
         let [mut pause, longest] = REOPEN_PAUSES;
         loop {
             let Err(error) = what(&mut self.database) else { return };
-            if matches!(error, OpenError::Damaged(_) | OpenError::Behind { .. } | OpenError::Foreign { .. } | OpenError::Missing { .. }) {
+            if matches!(
+                error,
+                OpenError::Damaged(_) | OpenError::Behind { .. } | OpenError::Foreign { .. } | OpenError::Missing { .. }
+            ) {
                 self.end_process(&format!("cannot go on: {error}"));
             }
             tracing::error!(partition = self.partition, %error, pause_ms = pause.as_millis() as u64, "tried again after a pause");

@@ -111,8 +111,10 @@ impl Place {
     /// The contents of the journals.
     fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let paths = fs::read_dir(self.partition()).unwrap().map(|entry| entry.unwrap().path());
-        let mut files: Vec<_> =
-            paths.filter(|path| path.extension().is_some_and(|e| e == "jnl")).map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        let mut files: Vec<_> = paths
+            .filter(|path| path.extension().is_some_and(|e| e == "jnl"))
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect();
         files.sort();
         files
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Manifest, Opening, OpenError, ShardStore, StoreOptions, Stores};
+use super::super::{Manifest, OpenError, Opening, ShardStore, StoreOptions, Stores};
 use crate::control::metrics::{self, Partitions};
 use crate::conversation::{Content, Durability, Key, Record};
 use crate::id::Address;
