@@ -24,7 +24,7 @@ use fjall::{AbstractTree, Keyspace, KeyspaceCreateOptions, PersistMode, Readable
 
 use super::error::OpenError;
 use super::journal_check::{self, Checked, Mode};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, sync_dir};
 use super::mark::{Mark, Marked};
 use super::options::StoreOptions;
 use super::stamp::{self, Owner, Stamp};
@@ -145,6 +145,8 @@ impl Database {
             journal_check::cut(torn)?;
         }
         self.open_rows()?;
+        // fjall makes directories and does not sync the names of all of them: a new partition could vanish with everything in it.
+        sync_dirs(&self.dir).map_err(|error| OpenError::File { path: self.dir.clone(), error })?;
         let number = self.verify(&checked, mode)?;
         self.expect_through(marked, number)?;
         (self.number, self.synced) = (number, number);
@@ -429,4 +431,15 @@ fn into_io(error: fjall::Error) -> io::Error {
         Error::Poisoned => io::Error::other("an earlier write or a background thread has failed; the log says why"),
         error => io::Error::new(io::ErrorKind::InvalidData, error),
     }
+}
+
+/// Makes the names of all files and directories in a tree survive the machine.
+fn sync_dirs(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_dirs(&entry.path())?;
+        }
+    }
+    sync_dir(dir)
 }
