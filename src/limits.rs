@@ -70,6 +70,9 @@ settings! {
         batch_age_us_max: u32 = 2000, in 0..=100_000; "us"
         /// Rows of the store that are kept in memory, for reading old messages; above that those that were read longest ago leave.
         store_cache_bytes: u64 = 33_554_432, in 1_048_576..=1_099_511_627_776; "bytes per partition"
+        /// What was written is kept in memory up to this size, and then becomes a table on disk; up to four times as much while tables are being
+        /// written. Larger tables are written less often, and a start reads up to as much again from the journal.
+        store_memtable_bytes: u64 = 33_554_432, in 65_536..=1_073_741_824; "bytes per partition"
         /// Room that must be left on the data directory's disk: with less, what would be stored is answered `disk_full` until there is room again, and
         /// readiness says so. What is stored stays readable.
         disk_free_bytes_min: u64 = 268_435_456, in 1_048_576..=17_592_186_044_416; "bytes"

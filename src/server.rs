@@ -170,6 +170,7 @@ fn store_options(config: &Config) -> StoreOptions {
     let limits = &config.limits;
     StoreOptions {
         cache_bytes: limits.store_cache_bytes,
+        memtable_bytes: limits.store_memtable_bytes,
         batch_rows_max: limits.batch_messages_max as usize,
         batch_bytes_max: limits.batch_bytes_max as usize,
         batch_age_us_max: limits.batch_age_us_max.into(),
