@@ -18,7 +18,6 @@ mod conduct;
 mod error;
 mod floor;
 mod machine;
-mod minutes;
 mod options;
 mod report;
 mod scenario;
