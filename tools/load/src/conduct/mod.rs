@@ -2,6 +2,7 @@
 
 mod minutes;
 mod run;
+mod stock;
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use crate::stage::{PATIENCE, Stage, Step, Totals};
 use crate::worker::{self, Crew, Post};
 
 pub use run::{Memory, Outcome, conduct};
+pub use stock::{Backlog, ColdReads, Half, backlog, cold};
 
 /// How often a step is looked at to see whether it is over.
 const LOOK: Duration = Duration::from_millis(5);
