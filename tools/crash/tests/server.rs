@@ -82,10 +82,15 @@ fn lying_server() -> PathBuf {
 
 #[test]
 #[ignore = "builds the server once more, with the feature test-faults; run with: cargo test -p campanile-crash --test server -- --ignored"]
-fn an_ack_before_the_append_is_caught_by_a_kill() {
+fn an_ack_before_the_append_is_caught() {
+    if without_fuse() {
+        return;
+    }
+    // Between such an ack and its append lies next to nothing; with a disk that takes its time there is a moment to strike in.
     let server = lying_server();
     let server = server.to_str().unwrap();
-    let said = ends(VIOLATED, &["--cycles", "20", "--seed", "18", "--server", server, "--ack-fault", "before-append"]);
+    let said =
+        ends(VIOLATED, &["--cycles", "40", "--seed", "18", "--server", server, "--ack-fault", "before-append", "--power-loss"]);
     assert!(said.contains("Lost: "), "{said}");
 }
 
@@ -98,6 +103,6 @@ fn an_ack_before_the_sync_is_caught_by_a_loss_of_power() {
     let server = lying_server();
     let server = server.to_str().unwrap();
     let said =
-        ends(VIOLATED, &["--cycles", "20", "--seed", "19", "--server", server, "--ack-fault", "before-sync", "--power-loss"]);
+        ends(VIOLATED, &["--cycles", "40", "--seed", "19", "--server", server, "--ack-fault", "before-sync", "--power-loss"]);
     assert!(said.contains("Lost: "), "{said}");
 }
