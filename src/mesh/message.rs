@@ -246,6 +246,8 @@ pub enum Then {
     Change(Box<GroupChange>),
     /// Send what `sender` has published meanwhile.
     Publish { sender: Name },
+    /// Nobody waits for it.
+    Nothing,
 }
 
 /// Where a conversation stands, as far as one user may see it.
@@ -401,6 +403,11 @@ pub enum Event {
         place: (u64, u64),
         publisher: Option<SessionKey>,
     },
+    /// A user of this home was hinted that he would become a member, and does not.
+    NotAdded {
+        key: Key,
+        user: Name,
+    },
     Receipted {
         key: Key,
         user: Name,
@@ -445,6 +452,7 @@ impl Event {
             self,
             Event::Delivered { .. }
                 | Event::MemberAdded { .. }
+                | Event::NotAdded { .. }
                 | Event::Receipted { .. }
                 | Event::Ephemeral { .. }
                 | Event::PresenceChanged { .. }

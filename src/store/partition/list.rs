@@ -137,7 +137,7 @@ impl Partition {
             }
             Ok(())
         };
-        lookup::scan(rows, &prefix, &rows::end_of(&prefix), false, &mut |key, value| {
+        lookup::scan(rows, &prefix, &rows::end_of(&prefix), false, |key, value| {
             if !self.staging.has(key) {
                 look(key, value)?;
             }

@@ -2,15 +2,16 @@
 
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::account::{Board, Pace, Tally};
+use crate::account::{Board, Pace, Tally, Verified};
 use crate::error::Failure;
 use crate::machine;
+use crate::minutes::Minutes;
 use crate::options::{Settings, check_descriptors};
 use crate::scenario::{Kind, Plan};
 use crate::stage::{PATIENCE, Stage, Step, Totals};
@@ -63,6 +64,12 @@ pub struct Outcome {
     pub meters: [Meters; 2],
     /// Of the server.
     pub memory: Memory,
+    /// What reading back found, if that was wanted.
+    pub verified: Option<Verified>,
+    /// Acks per second in each minute of the measured time; the last one may be shorter.
+    pub acks_per_s_by_minute: Vec<f64>,
+    /// Longest part of the measured time without any ack.
+    pub stall_ns: u64,
     /// Sessions logged in per second.
     pub logins_per_s: f64,
     /// Whether draining ended because nothing came any more.
@@ -90,7 +97,15 @@ pub fn conduct(plan: Plan, settings: &Settings, server: Watched, start_connectio
     let (crew, letters) = crew(plan, settings, server.target)?;
     let crew = &crew;
     thread::scope(|scope| {
-        let mut conductor = Conductor { crew, server, workers: Vec::new(), memory: Memory::default(), shown: Shown::default() };
+        let mut conductor = Conductor {
+            crew,
+            server,
+            workers: Vec::new(),
+            memory: Memory::default(),
+            minutes: Minutes::default(),
+            stall_ns: 0,
+            shown: Shown::default(),
+        };
         conductor.memory.start = conductor.rss()?;
         for (id, letters) in letters.into_iter().enumerate() {
             conductor.workers.push(scope.spawn(move || worker::run(crew, id as u32, letters)));
@@ -99,7 +114,23 @@ pub fn conduct(plan: Plan, settings: &Settings, server: Watched, start_connectio
         crew.stage.go_to(Step::Stop);
         let tally = conductor.gather()?;
         let (meters, logins_per_s, drain_gave_up) = result?;
-        Ok(Outcome { plan: crew.plan.clone(), tally, meters, memory: conductor.memory, logins_per_s, drain_gave_up })
+        let verified = crew.ledger.get().map(|ledger| Verified {
+            acked: ledger.acked(),
+            unchecked: ledger.unchecked,
+            same_place: ledger.same_place,
+            ..tally.verified.clone()
+        });
+        Ok(Outcome {
+            plan: crew.plan.clone(),
+            verified,
+            meters,
+            memory: conductor.memory,
+            acks_per_s_by_minute: conductor.minutes.rates(),
+            stall_ns: tally.stall_ns.max(conductor.stall_ns),
+            logins_per_s,
+            drain_gave_up,
+            tally,
+        })
     })
 }
 
@@ -117,7 +148,8 @@ fn crew(plan: Plan, settings: &Settings, target: SocketAddr) -> Result<(Crew, Le
     let window = if let Pace::Window(window) = settings.pace { window } else { 0 };
     let board = Board::new(plan.publishers(), window);
     let stage = Stage::new(plan.workers);
-    Ok((Crew { plan, settings: settings.clone(), target, stage, board, posts }, all_letters))
+    let (ledgers, ledger) = (Mutex::default(), OnceLock::new());
+    Ok((Crew { plan, settings: settings.clone(), target, stage, board, ledgers, ledger, posts }, all_letters))
 }
 
 struct Conductor<'scope, 'a> {
@@ -125,6 +157,9 @@ struct Conductor<'scope, 'a> {
     server: Watched,
     workers: Vec<ScopedJoinHandle<'scope, Result<Tally, Failure>>>,
     memory: Memory,
+    minutes: Minutes,
+    /// Without an ack at the end of the measured time.
+    stall_ns: u64,
     shown: Shown,
 }
 
@@ -143,6 +178,9 @@ impl Conductor<'_, '_> {
         self.set_up_group()?;
         let meters = self.measure()?;
         let drain_gave_up = self.drain()?;
+        if self.crew.settings.verify_places.is_some() {
+            self.read_back()?;
+        }
         if self.shown.terminal {
             eprintln!();
         }
@@ -184,14 +222,27 @@ impl Conductor<'_, '_> {
 
     /// Waits until `done` has come to `wanted`; fails when it does not move any more.
     fn wait(&mut self, step: &'static str, wanted: u64, done: impl Fn(&Totals) -> u64) -> Result<(), Failure> {
+        self.wait_while_moving(step, wanted, done, |_| 0)
+    }
+
+    /// The same where `moves` shows that something is going on.
+    fn wait_while_moving(
+        &mut self,
+        step: &'static str,
+        wanted: u64,
+        done: impl Fn(&Totals) -> u64,
+        moves: impl Fn(&Totals) -> u64,
+    ) -> Result<(), Failure> {
         let mut last = (Instant::now(), 0);
         loop {
-            let now_done = done(&self.crew.stage.totals());
+            let totals = self.crew.stage.totals();
+            let now_done = done(&totals);
             if now_done >= wanted {
                 return Ok(());
             }
-            if now_done > last.1 {
-                last = (Instant::now(), now_done);
+            let moved = now_done + moves(&totals);
+            if moved > last.1 {
+                last = (Instant::now(), moved);
             }
             self.show(|_, _| format!("{step}: {now_done} of {wanted}"));
             if last.0.elapsed() > PATIENCE || self.a_worker_ended() {
@@ -211,8 +262,11 @@ impl Conductor<'_, '_> {
         stage.go_to(Step::Run);
         self.sleep_until(begin, "warming up");
         let first = self.meters()?;
+        self.minutes = Minutes::from(begin, first.acked);
         self.sleep_until(end, "measuring");
         let last = self.meters()?;
+        self.minutes.end(last.at_ns, last.acked);
+        self.stall_ns = self.crew.stage.without_ack_ns();
         self.memory.end = self.rss()?;
         Ok([first, last])
     }
@@ -224,6 +278,7 @@ impl Conductor<'_, '_> {
                 return;
             }
             thread::sleep(Duration::from_nanos(left).min(Duration::from_millis(100)));
+            self.minutes.look(self.crew.stage.now_ns(), self.crew.stage.totals().acked);
             let left_s = Duration::from_nanos(left).as_secs_f64();
             self.show(|totals, rates| {
                 format!(
@@ -256,6 +311,22 @@ impl Conductor<'_, '_> {
             thread::sleep(LOOK);
         }
         Ok(true)
+    }
+
+    /// What was acknowledged is looked for.
+    fn read_back(&mut self) -> Result<(), Failure> {
+        let (stage, plan) = (&self.crew.stage, &self.crew.plan);
+        stage.go_to(Step::HandIn);
+        self.wait("handing in what was acknowledged", u64::from(plan.workers), |t| t.handed_in)?;
+        let ledgers = std::mem::take(&mut *self.crew.ledgers.lock().expect("workers have handed in"));
+        let ledger = ledgers.into_iter().reduce(|mut sum, ledger| {
+            sum.merge(ledger);
+            sum
+        });
+        let ledger = self.crew.ledger.get_or_init(|| ledger.unwrap_or_default());
+        let readings: usize = ledger.logs().into_iter().map(|log| plan.readers(log).len()).sum();
+        stage.go_to(Step::ReadBack);
+        self.wait_while_moving("reading back", readings as u64, |t| t.readings, |t| t.read_back)
     }
 
     fn a_worker_ended(&self) -> bool {

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::account::{HEADER_BYTES, Pace, WINDOW_MAX};
 use crate::error::Failure;
@@ -15,6 +15,7 @@ Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
   campanile-load group --members 1000 --payload 128 --window 1 --cpus 1 --server-cpus 0 --server-pid $PID --json group.json
   campanile-load direct --connections 1000 --payload 64 --window 1 --cpus 1 --server-cpus 0 --server-pid $PID
   campanile-load direct --connections 1000 --rate 50000 --cpus 1
+  campanile-load direct --connections 256 --window 64 --peers random --seconds 60 --cpus 1
   campanile-load idle --connections 15000 --start-connections 5000 --server-pid $PID
   campanile-load floor --members 1000 --payload 128 --window 1 --server-cpus 0 --cpus 1
 
@@ -49,12 +50,17 @@ pub enum Command {
         #[arg(long, value_name = "N")]
         start_connections: Option<u32>,
     },
-    /// Random pairs of users, each sends to the other.
+    /// Direct messages between users who are all online.
     Direct {
         #[command(flatten)]
         common: Common,
         #[command(flatten)]
         server: Server,
+        #[command(flatten)]
+        verify: Verify,
+        /// Who writes to whom.
+        #[arg(long, value_name = "HOW", default_value = "pairs")]
+        peers: Peers,
     },
     /// One publisher and a group of members, each on a connection of his own.
     Group {
@@ -62,6 +68,8 @@ pub enum Command {
         common: Common,
         #[command(flatten)]
         server: Server,
+        #[command(flatten)]
+        verify: Verify,
         /// Members who receive; the publisher is one more.
         #[arg(long, value_name = "M", default_value_t = 1000)]
         members: u32,
@@ -83,6 +91,15 @@ pub enum Command {
     },
 }
 
+/// Who writes to whom in `direct`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Peers {
+    /// Random pairs, each sends to the other: half as many conversations as users
+    Pairs,
+    /// Each message goes to a random one of the others: about as many conversations as there are pairs of users
+    Random,
+}
+
 /// Which server.
 #[derive(Debug, Args)]
 pub struct Server {
@@ -92,6 +109,19 @@ pub struct Server {
     /// Its process: CPU of all its threads (a cross-check of --server-cpus) and memory.
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
+}
+
+/// Whether what was acknowledged is looked for afterwards.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Verify {
+    /// After the run each log is read back by the users concerned (of a group: its owner and the last member), and every message that was
+    /// acknowledged is looked for: at its epoch and seq, with its sender and body, and nowhere else.
+    #[arg(long)]
+    pub verify: bool,
+    /// Places of logs that are remembered for that, 8 bytes each (twice as much while the workers' are put together); what is acknowledged
+    /// beyond them is counted and not checked.
+    #[arg(long, value_name = "N", default_value_t = 32_000_000, requires = "verify")]
+    pub verify_places: usize,
 }
 
 /// What every scenario has.
@@ -104,7 +134,7 @@ pub struct Common {
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
     pub payload: usize,
     /// Seconds that are measured.
-    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    #[arg(long, visible_alias = "seconds", value_name = "S", default_value_t = 10.0)]
     pub duration: f64,
     /// Seconds before that, at the same load, that are not.
     #[arg(long, value_name = "S", default_value_t = 2.0)]
@@ -163,6 +193,8 @@ pub struct Settings {
     pub per_address: u32,
     /// Logins under way at once, for each worker.
     pub logins_per_worker: usize,
+    /// Places that are remembered for reading back, if that is wanted.
+    pub verify_places: Option<usize>,
 }
 
 impl Settings {
@@ -188,7 +220,14 @@ impl Settings {
             per_address: common.per_address,
             logins_per_worker: (common.logins as usize / cpus.len()).max(1),
             cpus,
+            verify_places: None,
         })
+    }
+
+    /// The same, and what was acknowledged is read back.
+    #[must_use]
+    pub fn with(self, verify: Verify) -> Settings {
+        Settings { verify_places: verify.verify.then_some(verify.verify_places), ..self }
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use hdrhistogram::Histogram;
 
-use super::{Arrival, Attempt};
+use super::{Arrival, Attempt, Verified};
 
 /// Longest latency that is told apart, in ns (one hour).
 const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
@@ -48,6 +48,10 @@ pub struct Tally {
     pub disconnects: u64,
     /// Smallest window of a welcome.
     pub server_window: Option<u32>,
+    /// Longest time in which no worker read an ack, ns (measured).
+    pub stall_ns: u64,
+    /// What reading back found.
+    pub verified: Verified,
     /// Intended send to delivery read, ns (measured).
     pub latency: Histogram<u64>,
     /// Intended send to ack read, ns (measured).
@@ -75,6 +79,8 @@ impl Default for Tally {
             goaways: BTreeMap::new(),
             disconnects: 0,
             server_window: None,
+            stall_ns: 0,
+            verified: Verified::default(),
             latency: histogram(),
             ack_latency: histogram(),
         }
@@ -161,6 +167,8 @@ impl Tally {
         if let Some(window) = other.server_window {
             self.window(window);
         }
+        self.stall_ns = self.stall_ns.max(other.stall_ns);
+        self.verified.add(&other.verified);
         self.latency.add(&other.latency).expect("both have the same range");
         self.ack_latency.add(&other.ack_latency).expect("both have the same range");
     }

@@ -6,7 +6,7 @@ use campanile::wire::schema::{CloseCode, ErrorCode};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::account::Pace;
+use crate::account::{Pace, Verified};
 use crate::conduct::{Memory, Outcome};
 use crate::machine::{self, Facts};
 use crate::options::Settings;
@@ -90,8 +90,15 @@ pub struct Figures {
     /// Draining ended because nothing came any more.
     pub drain_gave_up: bool,
 
+    /// What was found when all that was acknowledged was read back.
+    pub verified: Option<Verified>,
+
     /// Acks read in the measured time.
     pub acks_per_s: f64,
+    /// The same in each minute of it; the last one may be shorter.
+    pub acks_per_s_by_minute: Vec<f64>,
+    /// Longest part of the measured time in which no ack was read.
+    pub longest_stall_ms: Option<f64>,
     /// Deliveries read in the measured time.
     pub deliveries_per_s: f64,
     /// Intended send to delivery read.
@@ -176,7 +183,10 @@ impl Figures {
             goaways: named(&tally.goaways, |code| CloseCode(code).variant_name()),
             disconnects: tally.disconnects,
             drain_gave_up: outcome.drain_gave_up,
+            verified: outcome.verified.clone(),
             acks_per_s: (last.acked - first.acked) as f64 / measured_s,
+            acks_per_s_by_minute: outcome.acks_per_s_by_minute.clone(),
+            longest_stall_ms: (plan.publishers() > 0).then_some(outcome.stall_ns as f64 / 1e6),
             deliveries_per_s: read as f64 / measured_s,
             latency_us: Latency::from(&tally.latency),
             ack_latency_us: Latency::from(&tally.ack_latency),
@@ -200,9 +210,10 @@ impl Figures {
         }
     }
 
-    /// Whether every message came once, in order, over connections that stayed.
+    /// Whether every message came once, in order, over connections that stayed, and was found again where it was looked for.
     pub fn is_clean(&self) -> bool {
-        self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects == 0
+        let troubles = self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects;
+        troubles == 0 && self.verified.as_ref().is_none_or(Verified::is_clean)
     }
 }
 

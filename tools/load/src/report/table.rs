@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Figures, Latency};
+use crate::account::Verified;
 
 /// The figures for people: what has no value is left out.
 pub fn table(f: &Figures) -> String {
@@ -49,8 +50,23 @@ fn messages(t: &mut Table, f: &Figures) {
     t.row("sent / acked", &format!("{} / {}   ({:.0} acks per second)", f.sent, f.acked, f.acks_per_s));
     t.row("delivered / expected", &format!("{} / {}   ({:.0} per second)", f.delivered, f.expected, f.deliveries_per_s));
     t.row("lost, duplicated, disorder", &format!("{}, {}, {}", f.lost, f.duplicated, f.out_of_order));
+    t.optional("read back / expected", f.verified.as_ref().map(read_back));
     t.row("delivery latency, us", &latency(&f.latency_us));
     t.row("ack latency, us", &latency(&f.ack_latency_us));
+    t.optional("longest without an ack", f.longest_stall_ms.map(|ms| format!("{ms:.1} ms")));
+    if f.acks_per_s_by_minute.len() > 1 {
+        for (minute, rate) in (1..).zip(&f.acks_per_s_by_minute) {
+            t.row(&format!("  minute {minute}"), &format!("{rate:.0} acks per second"));
+        }
+    }
+}
+
+/// What is missing comes first: it is what the reading is for.
+fn read_back(v: &Verified) -> String {
+    let counts = format!("{} / {}   ({} missing, {} different", v.read_back, v.expected, v.missing, v.different);
+    let rest = [(v.twice, "twice"), (v.holes, "holes"), (v.same_place, "acks for one place"), (v.unchecked, "not checked")];
+    let rest: String = rest.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {n} {what}")).collect();
+    format!("{counts}{rest}; {} acked, {} logs read)", v.acked, v.readings)
 }
 
 fn latency(l: &Latency) -> String {
@@ -94,6 +110,10 @@ fn troubles(t: &mut Table, f: &Figures) {
             "this program was out of CPU: the figures may be its limit, not the server's; give it more --cpus",
         ),
         (f.unsent > 0, "the server did not keep up with --rate: the latencies leave out messages that were never sent"),
+        (
+            f.verified.as_ref().is_some_and(|v| v.unchecked > 0),
+            "more was acknowledged than is remembered for --verify; see --verify-places",
+        ),
         (f.drain_gave_up, "at the end nothing came any more while messages were outstanding; see --drain"),
         (window_was_cut(f), "--window is above the server's window; no more than that were ever unanswered"),
     ];

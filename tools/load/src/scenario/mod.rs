@@ -4,7 +4,11 @@ mod direct;
 mod group;
 mod idle;
 
+use std::fmt::Write;
+
 use campanile::id::Address;
+
+use crate::account::Log;
 
 /// What a connection does once it is logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,10 +17,35 @@ pub enum Role {
     Idle,
     /// Publishes to the user of this other connection, and receives from it.
     Pair(u32),
+    /// Publishes each message to the user of a random other connection, and receives from all of them.
+    Anyone,
     /// Creates the group and publishes to it.
     Owner,
     /// Joins the group and receives what its owner publishes.
     Member,
+}
+
+/// Whose messages a connection receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody's.
+    Nobody,
+    /// Those of this connection.
+    One(u32),
+    /// Those of all connections below `end` but one.
+    #[allow(missing_docs)]
+    Below { end: u32, except: u32 },
+}
+
+impl Source {
+    /// Whether it receives the messages of that connection.
+    pub fn includes(self, publisher: u32) -> bool {
+        match self {
+            Source::Nobody => false,
+            Source::One(one) => one == publisher,
+            Source::Below { end, except } => publisher < end && publisher != except,
+        }
+    }
 }
 
 /// Which of the scenarios.
@@ -26,6 +55,8 @@ pub enum Kind {
     Idle,
     /// Random pairs. User number of each connection; neighbours are a pair.
     Direct(Vec<u32>),
+    /// Everyone to everyone.
+    Random,
     /// One publisher and so many members; what connections are left over do nothing.
     Group(u32),
 }
@@ -54,6 +85,11 @@ impl Plan {
         Plan { run, kind: Kind::Direct(direct::shuffled(run, connections)), connections, workers }
     }
 
+    /// Everyone to random others; `connections` is at least 2.
+    pub fn random(run: u32, connections: u32, workers: u32) -> Plan {
+        Plan { run, kind: Kind::Random, connections, workers }
+    }
+
     /// One publisher and `members`, below `connections`.
     pub fn group(run: u32, members: u32, connections: u32, workers: u32) -> Plan {
         Plan { run, kind: Kind::Group(members), connections, workers }
@@ -64,16 +100,18 @@ impl Plan {
         match &self.kind {
             Kind::Idle => idle::role(),
             Kind::Direct(_) => direct::role(index),
+            Kind::Random => Role::Anyone,
             Kind::Group(members) => group::role(index, *members),
         }
     }
 
-    /// The connection whose messages this one receives.
-    pub fn source(&self, index: u32) -> Option<u32> {
+    /// Whose messages a connection receives.
+    pub fn source(&self, index: u32) -> Source {
         match self.role(index) {
-            Role::Pair(peer) => Some(peer),
-            Role::Member => Some(group::OWNER),
-            Role::Idle | Role::Owner => None,
+            Role::Pair(peer) => Source::One(peer),
+            Role::Anyone => Source::Below { end: self.connections, except: index },
+            Role::Member => Source::One(group::OWNER),
+            Role::Idle | Role::Owner => Source::Nobody,
         }
     }
 
@@ -86,7 +124,7 @@ impl Plan {
     pub fn publishers(&self) -> u32 {
         match self.kind {
             Kind::Idle => 0,
-            Kind::Direct(_) => self.connections,
+            Kind::Direct(_) | Kind::Random => self.connections,
             Kind::Group(_) => 1,
         }
     }
@@ -95,7 +133,7 @@ impl Plan {
     pub fn fan_out(&self) -> u32 {
         match self.kind {
             Kind::Idle => 0,
-            Kind::Direct(_) => 1,
+            Kind::Direct(_) | Kind::Random => 1,
             Kind::Group(members) => members,
         }
     }
@@ -107,11 +145,18 @@ impl Plan {
 
     /// The user who logs in on a connection.
     pub fn user(&self, index: u32) -> String {
+        let mut name = String::new();
+        self.write_user(index, &mut name);
+        name
+    }
+
+    /// The same, behind what stands in `name`.
+    pub fn write_user(&self, index: u32, name: &mut String) {
         let number = match &self.kind {
             Kind::Direct(users) => users[index as usize],
-            Kind::Idle | Kind::Group(_) => index,
+            Kind::Idle | Kind::Random | Kind::Group(_) => index,
         };
-        format!("load-{:08x}-{number}", self.run)
+        write!(name, "load-{:08x}-{number}", self.run).expect("a string takes all text");
     }
 
     /// The id of the group.
@@ -119,14 +164,39 @@ impl Plan {
         format!("load-{:08x}", self.run)
     }
 
-    /// The id in the conversation that a connection publishes to; see [`Plan::address`].
-    pub fn conversation_id(&self, index: u32) -> String {
-        if let Role::Pair(peer) = self.role(index) { self.user(peer) } else { self.group_id() }
+    /// The id in the conversation that a connection publishes to, if that is always the same; see [`Plan::address`].
+    pub fn conversation_id(&self, index: u32) -> Option<String> {
+        match self.role(index) {
+            Role::Pair(peer) => Some(self.user(peer)),
+            Role::Owner => Some(self.group_id()),
+            Role::Idle | Role::Anyone | Role::Member => None,
+        }
+    }
+
+    /// The connection that gets what this one publishes, if that is always one and the same.
+    pub fn fixed_peer(&self, index: u32) -> u32 {
+        if let Role::Pair(peer) = self.role(index) { peer } else { index }
+    }
+
+    /// Who reads a log back: both users of a direct conversation; of a group its owner and the last member.
+    pub fn readers(&self, log: Log) -> [u32; 2] {
+        match log {
+            Log::Direct(a, b) => [a, b],
+            Log::Group => [group::OWNER, self.joins()],
+        }
+    }
+
+    /// The id in a log's conversation as the user of a connection writes it.
+    pub fn log_id(&self, index: u32, log: Log) -> String {
+        match log {
+            Log::Direct(a, b) => self.user(if a == index { b } else { a }),
+            Log::Group => self.group_id(),
+        }
     }
 
     /// The conversation that a connection publishes to, over its id.
     pub fn address<'a>(&self, id: &'a str) -> Address<'a> {
-        if let Kind::Direct(_) = self.kind { Address::Direct(id) } else { Address::Group(id) }
+        if let Kind::Group(_) = self.kind { Address::Group(id) } else { Address::Direct(id) }
     }
 
     /// Connections that stay together on a worker: pairs do, so that a direct message needs no other thread.
@@ -152,7 +222,9 @@ mod tests {
 
     #[test]
     fn every_connection_has_one_place() {
-        for plan in [Plan::idle(1, 11, 3), Plan::direct(1, 12, 5), Plan::group(1, 9, 10, 4), Plan::direct(1, 2, 1)] {
+        for plan in
+            [Plan::idle(1, 11, 3), Plan::direct(1, 12, 5), Plan::group(1, 9, 10, 4), Plan::direct(1, 2, 1), Plan::random(1, 7, 2)]
+        {
             for worker in 0..plan.workers {
                 for (local, index) in plan.carried_by(worker).into_iter().enumerate() {
                     assert_eq!(plan.place(index), (worker, local as u32));
@@ -167,9 +239,9 @@ mod tests {
         let plan = Plan::direct(77, 100, 3);
         for index in 0..100 {
             let Role::Pair(peer) = plan.role(index) else { panic!("no pair") };
-            assert_eq!((plan.role(peer), plan.source(index)), (Role::Pair(index), Some(peer)));
+            assert_eq!((plan.role(peer), plan.source(index)), (Role::Pair(index), Source::One(peer)));
             assert_eq!(plan.place(index).0, plan.place(peer).0);
-            assert_eq!(plan.conversation_id(index), plan.user(peer));
+            assert_eq!(plan.conversation_id(index), Some(plan.user(peer)));
         }
     }
 
@@ -186,6 +258,6 @@ mod tests {
         let plan = Plan::group(1, 3, 6, 2);
         let roles: Vec<_> = (0..6).map(|i| plan.role(i)).collect();
         assert_eq!(roles, [Role::Owner, Role::Member, Role::Member, Role::Member, Role::Idle, Role::Idle]);
-        assert_eq!((plan.publishers(), plan.fan_out(), plan.source(0), plan.source(3)), (1, 3, None, Some(0)));
+        assert_eq!((plan.publishers(), plan.fan_out(), plan.source(0), plan.source(3)), (1, 3, Source::Nobody, Source::One(0)));
     }
 }

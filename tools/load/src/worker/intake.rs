@@ -5,8 +5,9 @@ use campanile::wire::{Split, read, split};
 
 use super::connection::State;
 use super::setup::{PAUSE_NS, SETUP_REF};
+use super::verify::PAGE_REF;
 use super::{Finished, Worker};
-use crate::account::{Header, Pace};
+use crate::account::{Attempt, Destination, Header, Pace};
 
 /// Largest frame that is believed, without its prefix.
 const FRAME_BYTES_MAX: usize = 4 << 20;
@@ -65,6 +66,7 @@ impl Worker<'_> {
             Body::Ack => frame.body_as_ack().into_iter().for_each(|ack| self.ack(local, frame.ref_(), ack, now_ns)),
             Body::Error => frame.body_as_error().into_iter().for_each(|e| self.error(local, frame.ref_(), e, now_ns)),
             Body::Welcome => frame.body_as_welcome().into_iter().for_each(|w| self.welcome(local, w)),
+            Body::Page => frame.body_as_page().into_iter().for_each(|page| self.page(local, page)),
             Body::GroupCreated => self.group_created(local),
             Body::GoAway => frame.body_as_go_away().into_iter().for_each(|g| self.go_away(local, g, now_ns)),
             Body::Ping => self.pong(local, frame.ref_()),
@@ -91,11 +93,10 @@ impl Worker<'_> {
 
     fn delivered(&mut self, local: u32, header: Header, now_ns: u64) {
         let connection = &mut self.connections[local as usize];
-        if connection.source != Some(header.publisher) {
+        let Some(arrival) = connection.received.take(header.publisher, header.seq) else {
             self.tally.unexpected += 1;
             return;
-        }
-        let arrival = connection.tracker.take(header.seq);
+        };
         if self.tally.delivered(arrival, header.intended_ns, now_ns, &self.measured) {
             self.count_down(header.publisher, header.place);
         }
@@ -113,6 +114,12 @@ impl Worker<'_> {
         };
         self.tally.acked(attempt, now_ns, &self.measured);
         let publisher = connection.index;
+        if self.ledger.is_some() {
+            let Destination { peer, order } = connection.destinations[attempt.place as usize];
+            let Attempt { place, intended_ns, .. } = attempt;
+            let header = Header { run: self.crew.plan.run, publisher, place, seq: order, intended_ns };
+            self.note_for_verify(local, header, peer, (ack.epoch(), ack.seq()));
+        }
         self.ready.push(local);
         self.count_down(publisher, attempt.place);
     }
@@ -159,6 +166,9 @@ impl Worker<'_> {
         if reference == SETUP_REF {
             let name = code.variant_name().unwrap_or("unknown code");
             return self.setup_refused(local, again_ns, format!("{} {name}: {}", code.0, error.message().unwrap_or("")));
+        }
+        if reference == PAGE_REF {
+            return self.page_refused(local, again_ns);
         }
         let Some(publisher) = &mut self.connections[local as usize].publisher else { return };
         let Some(attempt) = publisher.refused(reference, again_ns) else { return };

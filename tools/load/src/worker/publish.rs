@@ -5,7 +5,7 @@ use campanile::wire::schema::{Publish, PublishArgs};
 
 use super::schedule::Schedule;
 use super::{Publishing, Worker};
-use crate::account::{Attempt, Header, Pace};
+use crate::account::{Attempt, Destination, Header, Pace};
 
 impl Worker<'_> {
     /// Sends what is due, from the beginning of the run to its end.
@@ -93,19 +93,33 @@ impl Worker<'_> {
         let connection = &mut self.connections[local as usize];
         let Attempt { place, seq, intended_ns } = attempt;
         let publisher = connection.index;
+        let fixed = connection.conversation.take();
+        let destination = match &mut connection.peers {
+            Some(peers) => {
+                let destination = peers.next();
+                self.name.clear();
+                plan.write_user(destination.peer, &mut self.name);
+                destination
+            }
+            None => Destination { peer: plan.fixed_peer(publisher), order: seq },
+        };
+        if self.ledger.is_some() {
+            connection.remember(place, destination);
+        }
+        let id = fixed.as_deref().unwrap_or(&self.name);
+        let seq = destination.order;
         Header { run: plan.run, publisher, place, seq, intended_ns }.write(&mut self.body);
         if self.crew.settings.pace != Pace::Rate {
             // All deliveries and the ack.
             self.crew.board.set(publisher, place, plan.fan_out() + 1);
         }
         self.tally.sent(intended_ns, &self.measured);
-        let id = std::mem::take(&mut connection.conversation);
         self.outgoing.frame(connection, local, attempt.reference(), |b| {
-            let conversation = Some(conversation(b, plan.address(&id)));
+            let conversation = Some(conversation(b, plan.address(id)));
             let body = Some(b.create_vector(&self.body));
             Publish::create(b, &PublishArgs { conversation, body, ..Default::default() })
         });
-        connection.conversation = id;
+        connection.conversation = fixed;
     }
 
     /// When publishing has something to do next, as far as time alone decides.

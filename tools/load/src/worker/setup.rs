@@ -184,6 +184,7 @@ impl Worker<'_> {
         }
         connection.publisher = None;
         self.tally.disconnects += 1;
+        self.end_reading(local, None);
     }
 
     /// The slot is free; a login that failed may use it again.
