@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use campanile::clock::Now;
-use campanile::conversation::{Content, Key, Record};
+use campanile::conversation::{Content, Key, Policies, Record};
 use campanile::effects::{Effects, Weight};
 use campanile::id::Address;
 use campanile::limits::Limits;
@@ -26,7 +26,7 @@ const NOW: Now = Now { mono_ms: 1, wall_ms: 1_700_000_000_000 };
 /// A shard of users who all receive the group.
 fn shard(key: &Key) -> (Users, Effects) {
     let limits = Arc::new(Limits { fan_out_slice: 1_000_000, ..Limits::default() });
-    let (mut users, mut fx) = (Users::new(0, Slots::new(7, 1), limits, 1), Effects::default());
+    let (mut users, mut fx) = (Users::new(0, Slots::new(7, 1), limits, Policies::in_memory(), 1), Effects::default());
     let mut encoder = Encoder::default();
     for i in 0..MEMBERS {
         let frame = encoder.frame(1, |b| {
@@ -37,7 +37,7 @@ fn shard(key: &Key) -> (Users, Effects) {
         users.login(Slot(i), credentials(frame).expect("credentials"), 1, NOW, &mut fx).expect("a session");
         let place = (EPOCH, 1);
         let user = format!("user{i}").as_str().into();
-        users.event(0, Event::MemberAdded { key: key.clone(), user, place, publisher: None }, &mut fx);
+        users.event(0, Event::MemberAdded { key: key.clone(), user, place, publisher: None }, NOW, &mut fx);
         answer(&mut users, &mut fx);
         clear(&mut fx);
     }
@@ -51,7 +51,7 @@ fn answer(users: &mut Users, fx: &mut Effects) {
             match request {
                 Request::Attach { key, session, .. } => {
                     let head = Head { epoch: EPOCH, first: 1, committed: 1, visible_from: 2 };
-                    users.event(0, Event::Attached { key, session, result: Ok(head) }, fx);
+                    users.event(0, Event::Attached { key, session, result: Ok(head) }, NOW, fx);
                 }
                 other => panic!("{other:?} was not expected"),
             }
@@ -94,7 +94,7 @@ fn fan_out(c: &mut Criterion) {
             b.iter(|| {
                 for _ in 0..messages {
                     let record = next(&[b'x'; 128]);
-                    users.event(0, Event::Delivered { key: key.clone(), record, publisher: None }, &mut fx);
+                    users.event(0, Event::Delivered { key: key.clone(), record, publisher: None }, NOW, &mut fx);
                 }
                 while users.has_work() {
                     users.work(usize::MAX, &mut fx);

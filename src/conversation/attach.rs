@@ -65,7 +65,7 @@ impl Conversations {
     }
 
     pub(super) fn describe(&mut self, from: ShardId, key: &Key, user: &Name, part: Part, fx: &mut Effects) {
-        let description = self.readable(key, user).ok().map(|c| {
+        let description = self.readable(key, user).map(|c| {
             let member = c.group.as_ref().and_then(|g| g.member(user));
             let title = c.group.as_ref().map(|g| g.title.clone()).unwrap_or_default();
             let read = member.map_or_else(|| c.receipt_of(user).1, |m| m.read);

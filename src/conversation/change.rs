@@ -3,57 +3,75 @@
 use smallvec::SmallVec;
 
 use super::publish::InFlight;
-use super::{Content, Conversation, Conversations, Group, IN_FLIGHT_MAX, Record, Waiting};
+use super::{Content, Conversation, Conversations, Group, IN_FLIGHT_MAX, Record, flags};
 use crate::clock::Now;
 use crate::effects::Effects;
 use crate::mesh::{Change, Event, GroupChange, Refusal, Reply};
 use crate::slot::{ShardId, Slots};
+use crate::store::LogId;
 use crate::wire::schema::{ErrorCode, RecordKind, Role};
 
 impl Conversations {
-    pub(super) fn change(&mut self, from: ShardId, change: Box<GroupChange>, now: Now, fx: &mut Effects) {
+    pub(super) fn change(&mut self, from: ShardId, change: GroupChange, now: Now, fx: &mut Effects) {
         let (key, reply) = (change.key.clone(), change.reply);
         if let Err(refusal) = self.try_change(from, change, now, fx) {
             fx.event(from, Event::Changed { key, reply, created: false, result: Err(refusal) });
         }
     }
 
-    fn try_change(&mut self, from: ShardId, change: Box<GroupChange>, now: Now, fx: &mut Effects) -> Result<(), Refusal> {
+    fn try_change(&mut self, from: ShardId, change: GroupChange, now: Now, fx: &mut Effects) -> Result<(), Refusal> {
         let members_max = self.limits.group_members_max as usize;
-        if self.index_of(&change.key).is_none() {
+        let log = self.index_of(&change.key);
+        let Some(log) = log.filter(|&log| self.all[log].group.is_some()) else {
             return match change.change {
-                Change::Create { .. } => self.found(from, *change, now, fx),
+                Change::Create { .. } => self.found(from, change, log, now, fx),
                 _ => Err(Refusal::new(ErrorCode::unknown_conversation)),
             };
-        }
-        let conversation = self.find_or_create(&change.key)?;
-        if conversation.changes_in_flight > 0 {
-            return conversation.wait(from, Waiting::Change(change));
-        }
-        if conversation.in_flight.len() >= IN_FLIGHT_MAX {
+        };
+        if self.all[log].in_flight.len() >= IN_FLIGHT_MAX || !self.has_room_to_append(self.all[log].place.row) {
             return Err(Refusal::busy());
         }
-        let group = conversation.group.as_ref().expect("a group's conversation has its group");
+        let conversation = &mut self.all[log];
+        let group = conversation.group.as_ref().expect("there is one");
         let content = group.decide(&change.actor, &change.change, members_max).map_err(Refusal::new)?;
-        let GroupChange { actor, reply, .. } = *change;
+        let GroupChange { actor, reply, .. } = change;
         conversation.append(actor, content, |record| InFlight::of(record, from, reply), now, fx);
+        self.count_appends(log, 1);
         Ok(())
     }
 
-    fn found(&mut self, from: ShardId, change: GroupChange, now: Now, fx: &mut Effects) -> Result<(), Refusal> {
+    /// `log`: its place, if it has one because the disk was asked whether there is such a group.
+    fn found(
+        &mut self,
+        from: ShardId,
+        change: GroupChange,
+        log: Option<LogId>,
+        now: Now,
+        fx: &mut Effects,
+    ) -> Result<(), Refusal> {
         let GroupChange { key, actor, reply, change, .. } = change;
         let Change::Create { title, open, whole_history, members } = change else {
             unreachable!("a group is founded by creating it")
         };
-        let conversation = self.create(key)?;
+        let log = match log {
+            Some(log) => log,
+            None => self.create(key)?.log,
+        };
+        if !self.has_room_to_append(self.all[log].place.row) {
+            return Err(Refusal::busy());
+        }
+        let conversation = &mut self.all[log];
         conversation.group = Some(Box::new(Group::new(open, whole_history)));
-        let created = Content::change(RecordKind::created, None, Role::owner, title);
+        let flags = if open { flags::OPEN } else { 0 } | if whole_history { flags::WHOLE_HISTORY } else { 0 };
+        let created = Content { flags, ..Content::change(RecordKind::created, None, Role::owner, title) };
         conversation.append(actor.clone(), created, |record| InFlight::of(record, from, reply), now, fx);
         for member in members {
             let added = Content::change(RecordKind::added, Some(member), Role::member, bytes::Bytes::new());
             let in_flight = |record| InFlight { record, replies: SmallVec::new(), publisher: None };
             conversation.append(actor.clone(), added, in_flight, now, fx);
         }
+        let records = conversation.in_flight.len();
+        self.count_appends(log, records);
         Ok(())
     }
 }

@@ -167,6 +167,11 @@ impl Group {
         }
     }
 
+    /// A member as the disk knows him.
+    pub(super) fn restore(&mut self, user: Name, member: Member) {
+        self.set(&user, Some(member));
+    }
+
     fn set(&mut self, user: &Name, member: Option<Member>) {
         let is_owner = |m: Option<Member>| usize::from(m.is_some_and(|m| m.role == Role::owner));
         self.owners += is_owner(member);

@@ -38,6 +38,15 @@ impl Policy {
     pub const fn of(durability: Durability) -> Policy {
         Policy { durability, history_messages_max: 0, history_bytes_max: 0, history_ttl_ms: 0 }
     }
+
+    /// When a record of this time and TTL may really be removed; 0: never. It is hidden at the same moment.
+    pub fn expires_ms(&self, time_ms: u64, ttl_ms: u32) -> u64 {
+        match (u64::from(ttl_ms), self.history_ttl_ms) {
+            (0, 0) => 0,
+            (0, ms) | (ms, 0) => time_ms.saturating_add(ms),
+            (own, history) => time_ms.saturating_add(own.min(history)),
+        }
+    }
 }
 
 /// The policies of all kinds.
@@ -61,8 +70,15 @@ impl Default for Policies {
 impl Policies {
     /// Nothing is on disk.
     pub fn in_memory() -> Policies {
-        let memory = Policy::of(Durability::Memory);
-        Policies { direct: memory, group: memory, topic: memory, broadcast: memory }
+        Policies::default().kept_in_memory()
+    }
+
+    /// The same with nothing on disk.
+    #[must_use]
+    pub fn kept_in_memory(self) -> Policies {
+        let memory = |policy| Policy { durability: Durability::Memory, ..policy };
+        let Policies { direct, group, topic, broadcast } = self;
+        Policies { direct: memory(direct), group: memory(group), topic: memory(topic), broadcast: memory(broadcast) }
     }
 
     /// That of a kind.
@@ -73,6 +89,11 @@ impl Policies {
             Kind::Topic => &self.topic,
             Kind::Broadcast => &self.broadcast,
         }
+    }
+
+    /// Whether anything is on disk.
+    pub fn any_on_disk(&self) -> bool {
+        [self.direct, self.group, self.topic, self.broadcast].iter().any(|policy| policy.durability.is_on_disk())
     }
 
     /// Whether conversations of a kind are on disk.

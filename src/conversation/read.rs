@@ -2,61 +2,135 @@
 
 use std::sync::Arc;
 
-use super::{Conversations, Record};
+use super::retract::refused;
+use super::{Conversation, Conversations, Record, TAIL_MAX};
 use crate::clock::Now;
 use crate::effects::Effects;
 use crate::mesh::{Event, Head, Page, Read, ReadFor, Refusal, Skipped};
 use crate::slot::ShardId;
-use crate::store::{Asked, Command, LogId, ReadRange};
+use crate::store::{Asked, Command, LogId, NotRead, ReadRange};
 use crate::wire::schema::{Direction, ErrorCode, SkipReason};
 
 impl Conversations {
-    pub(super) fn read(&mut self, from: ShardId, read: Read, fx: &mut Effects) {
+    pub(super) fn read(&mut self, from: ShardId, read: Read, now: Now, fx: &mut Effects) {
         let (records_max, bytes_max) = (self.limits.page_messages_max, self.limits.page_bytes_max);
-        let (key, purpose) = (read.key.clone(), read.purpose);
-        let refused = |refusal| Event::Page { key, purpose, result: Err(refusal) };
-        let result = match purpose {
+        let found = match read.purpose {
             // The members among the receivers of a shard are those of its attachments.
             ReadFor::Mirror => self.find(&read.key).ok_or(Refusal::new(ErrorCode::unknown_conversation)),
             _ => self.readable(&read.key, &read.user),
         };
-        match result {
-            Err(refusal) => fx.event(from, refused(refusal)),
-            Ok(conversation) => {
-                let head = conversation.head(&read.user);
-                let backward = read.direction == Direction::backward;
-                let (gap, start) = place(&read, &head);
-                let lowest = head.first.max(visible_from(&read, &head));
-                let (first, last) = if backward { (lowest, start) } else { (start.max(lowest), head.committed) };
-                fx.commands.push(Command::Read(Box::new(ReadRange {
-                    log: conversation.log,
-                    place: conversation.place,
-                    durability: conversation.policy.durability,
-                    from: first,
-                    to: last,
-                    records_max: if read.limit == 0 { records_max } else { read.limit.min(records_max) },
-                    bytes_max: bytes_max.into(),
-                    backward,
-                    asked: Asked { shard: from, epoch: head.epoch, read, gap, start },
-                })));
+        let conversation = match found {
+            Ok(conversation) => conversation,
+            Err(refusal) => return fx.event(from, refused(read, refusal)),
+        };
+        let head = conversation.head(&read.user);
+        let backward = read.direction == Direction::backward;
+        let (gap, start) = place(&read, &head);
+        let lowest = head.first.max(visible_from(&read, &head));
+        let (first, last) = match read.purpose {
+            ReadFor::Retract(_) if read.cursor.0 != head.epoch || read.cursor.1 < lowest || read.cursor.1 > head.committed => {
+                (1, 0)
             }
+            ReadFor::Retract(_) => (read.cursor.1, read.cursor.1),
+            _ if backward => (lowest, start),
+            _ => (start.max(lowest), head.committed),
+        };
+        let range = ReadRange {
+            log: conversation.log,
+            place: conversation.place,
+            durability: conversation.policy.durability,
+            from: first,
+            to: last,
+            records_max: if read.limit == 0 { records_max } else { read.limit.min(records_max) },
+            bytes_max: bytes_max.into(),
+            backward,
+            asked: Asked { shard: from, epoch: head.epoch, read, gap, start },
+        };
+        conversation.reading += 1;
+        if first > last {
+            // There is nothing to ask the store for.
+            let log = conversation.log;
+            return self.range(log, Ok(Vec::new()), range.asked, now, fx);
+        }
+        fx.commands.push(Command::Read(Box::new(range)));
+    }
+
+    pub(super) fn range(
+        &mut self,
+        log: LogId,
+        records: Result<Vec<Arc<Record>>, NotRead>,
+        asked: Asked,
+        now: Now,
+        fx: &mut Effects,
+    ) {
+        let (records_max, bytes_max) = (self.limits.page_messages_max as usize, self.limits.page_bytes_max as usize);
+        let Some(conversation) = self.all.get_mut(log).filter(|c| c.epoch == asked.epoch && c.key == asked.read.key) else {
+            // It has ended meanwhile; the log may be that of another one by now.
+            return fx.event(asked.shard, refused(asked.read, Refusal::new(ErrorCode::unknown_conversation)));
+        };
+        if let ReadFor::Retract(reply) = asked.read.purpose {
+            conversation.done_reading();
+            return self.retract(reply, records, asked, now, fx);
+        }
+        let Ok(mut records) = records else {
+            conversation.done_reading();
+            return fx.event(asked.shard, refused(asked.read, Refusal::new(ErrorCode::internal)));
+        };
+        if asked.read.purpose != ReadFor::Mirror && !conversation.may_read(&asked.read.user) {
+            // He was removed while the disk was read; what is numbered after it is not for him.
+            conversation.done_reading();
+            return fx.event(asked.shard, refused(asked.read, Refusal::new(ErrorCode::unknown_conversation)));
+        }
+        let head = conversation.head(&asked.read.user);
+        let history_ttl_ms = conversation.policy.history_ttl_ms;
+        let is_backward = asked.read.direction == Direction::backward;
+        if !is_backward {
+            let records_max = if asked.read.limit == 0 { records_max } else { records_max.min(asked.read.limit as usize) };
+            conversation.extend_to_the_end(&mut records, asked.start, records_max, bytes_max);
+        }
+        conversation.done_reading();
+        let hides = |record: &Record| record.is_expired(now.wall_ms) || is_past(record, history_ttl_ms, now);
+        let page = if is_backward { page_down(head, records, &asked, hides) } else { page_up(head, records, &asked, hides) };
+        let Read { key, purpose, cursor, .. } = asked.read;
+        fx.event(asked.shard, Event::Page { key, purpose, cursor, result: Ok(Box::new(page)) });
+    }
+}
+
+impl Conversation {
+    fn done_reading(&mut self) {
+        self.reading -= 1;
+        if self.reading == 0 {
+            self.tail.clear();
         }
     }
 
-    pub(super) fn range(&mut self, log: LogId, records: Vec<Arc<Record>>, asked: Asked, now: Now, fx: &mut Effects) {
-        let Some(conversation) = self.all.get(log).filter(|c| c.epoch == asked.epoch) else {
-            // It has ended meanwhile; the log may be that of another one by now.
-            let result = Err(Refusal::new(ErrorCode::unknown_conversation));
-            return fx.event(asked.shard, Event::Page { key: asked.read.key, purpose: asked.read.purpose, result });
-        };
-        let head = conversation.head(&asked.read.user);
-        let page = match asked.read.direction {
-            Direction::backward => page_down(head, records, &asked, now),
-            _ => page_up(head, records, &asked, now),
-        };
-        let event = Event::Page { key: asked.read.key, purpose: asked.read.purpose, result: Ok(Box::new(page)) };
-        fx.event(asked.shard, event);
+    /// While somebody reads from disk, what is committed is kept for the end of his page: else a page could never reach the end of a busy log.
+    pub(super) fn remember_for_readers(&mut self, record: &Arc<Record>) {
+        if self.reading > 0 {
+            if self.tail.len() >= TAIL_MAX {
+                self.tail.pop_front();
+            }
+            self.tail.push_back(record.clone());
+        }
     }
+
+    /// Adds what was committed after the page had been asked for, if the page comes up to there, as far as it has room.
+    fn extend_to_the_end(&self, records: &mut Vec<Arc<Record>>, start: u64, records_max: usize, bytes_max: usize) {
+        let next = records.last().map_or(start, |record| record.seq + 1);
+        let Some(first) = self.tail.front().map(|record| record.seq).filter(|&first| first <= next) else { return };
+        let mut bytes: usize = records.iter().map(|record| record.memory_bytes()).sum();
+        for record in self.tail.iter().skip((next - first) as usize) {
+            bytes += record.memory_bytes();
+            if records.len() >= records_max || bytes > bytes_max {
+                return;
+            }
+            records.push(record.clone());
+        }
+    }
+}
+
+fn is_past(record: &Record, history_ttl_ms: u64, now: Now) -> bool {
+    history_ttl_ms != 0 && record.time_ms.saturating_add(history_ttl_ms) <= now.wall_ms
 }
 
 fn visible_from(read: &Read, head: &Head) -> u64 {
@@ -77,22 +151,22 @@ fn place(read: &Read, head: &Head) -> (bool, u64) {
     if foreign || trimmed { (true, head.first) } else { (false, seq + 1) }
 }
 
-fn page_up(head: Head, records: Vec<Arc<Record>>, asked: &Asked, now: Now) -> Page {
+fn page_up(head: Head, records: Vec<Arc<Record>>, asked: &Asked, hides: impl Fn(&Record) -> bool) -> Page {
     let mut builder = Builder::new(asked.start);
     // What was trimmed after it had been read is here all the same.
     let first = records.first().map_or(head.first, |record| record.seq.min(head.first));
     builder.skip_to(first, SkipReason::trimmed);
     builder.skip_to(visible_from(&asked.read, &head).min(head.committed + 1), SkipReason::before_joined);
-    records.into_iter().for_each(|record| builder.push(record, now));
+    records.into_iter().for_each(|record| builder.push(record, &hides));
     let next = builder.expected - 1;
     Page { head, gap: asked.gap, records: builder.records, skips: builder.skips, next, has_more: next < head.committed }
 }
 
-fn page_down(head: Head, records: Vec<Arc<Record>>, asked: &Asked, now: Now) -> Page {
+fn page_down(head: Head, records: Vec<Arc<Record>>, asked: &Asked, hides: impl Fn(&Record) -> bool) -> Page {
     let lowest = head.first.max(head.visible_from);
     let begin = records.first().map_or(asked.start + 1, |r| r.seq);
     let mut builder = Builder::new(begin);
-    records.into_iter().for_each(|record| builder.push(record, now));
+    records.into_iter().for_each(|record| builder.push(record, &hides));
     let next = begin - 1;
     Page { head, gap: asked.gap, records: builder.records, skips: builder.skips, next, has_more: next >= lowest }
 }
@@ -120,9 +194,9 @@ impl Builder {
         self.expected = seq;
     }
 
-    fn push(&mut self, record: Arc<Record>, now: Now) {
+    fn push(&mut self, record: Arc<Record>, hides: impl Fn(&Record) -> bool) {
         self.skip_to(record.seq, SkipReason::trimmed);
-        if record.is_expired(now.wall_ms) {
+        if hides(&record) {
             self.skip_to(record.seq + 1, SkipReason::expired);
         } else {
             self.expected = record.seq + 1;

@@ -66,6 +66,11 @@ impl Content {
         Content { kind, subject, role, ..Content::message(body) }
     }
 
+    /// Whether it changes the group that it stands in.
+    pub fn is_change(&self) -> bool {
+        !matches!(self.kind, RecordKind::message | RecordKind::retracted)
+    }
+
     fn bytes(&self) -> usize {
         let text = |t: &Option<Box<str>>| t.as_deref().map_or(0, str::len);
         self.body.len() + text(&self.client_id) + text(&self.content_type) + text(&self.tag)

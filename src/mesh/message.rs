@@ -123,6 +123,8 @@ pub enum ReadFor {
     CatchUp(SessionKey),
     /// A shard whose fan-out fell behind.
     Mirror,
+    /// Its sender wants to take back the record at the cursor.
+    Retract(Reply),
 }
 
 /// A range of a log is wanted.
@@ -217,6 +219,25 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// The conversation whose home is asked; `None`: a user's home is.
+    pub fn conversation(&self) -> Option<&Key> {
+        match self {
+            Request::Publish(publish) => Some(&publish.key),
+            Request::Change(change) => Some(&change.key),
+            Request::Read(read) => Some(&read.key),
+            Request::Attach { key, .. }
+            | Request::Detach { key, .. }
+            | Request::Members { key, .. }
+            | Request::Describe { key, .. }
+            | Request::Receipt { key, .. }
+            | Request::Ephemeral { key, .. }
+            | Request::Receivers { key, .. } => Some(key),
+            Request::CountReceivers { .. } | Request::Hint { .. } | Request::Presence { .. } | Request::Unwatch { .. } => None,
+        }
+    }
+}
+
 /// What is to be done once a hint is in the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -225,6 +246,8 @@ pub enum Then {
     Change(Box<GroupChange>),
     /// Send what `sender` has published meanwhile.
     Publish { sender: Name },
+    /// Nobody waits for it.
+    Nothing,
 }
 
 /// Where a conversation stands, as far as one user may see it.
@@ -318,9 +341,11 @@ pub enum Event {
         result: Result<Head, Refusal>,
     },
     Detached,
+    /// `cursor`: from where it was asked.
     Page {
         key: Key,
         purpose: ReadFor,
+        cursor: (u64, u64),
         result: Result<Box<Page>, Refusal>,
     },
     Members {
@@ -330,7 +355,7 @@ pub enum Event {
     },
     Described {
         part: Part,
-        description: Option<Box<Description>>,
+        description: Result<Box<Description>, Refusal>,
     },
     Done {
         reply: Reply,
@@ -378,6 +403,11 @@ pub enum Event {
         place: (u64, u64),
         publisher: Option<SessionKey>,
     },
+    /// A user of this home was hinted that he would become a member, and does not.
+    NotAdded {
+        key: Key,
+        user: Name,
+    },
     Receipted {
         key: Key,
         user: Name,
@@ -422,6 +452,7 @@ impl Event {
             self,
             Event::Delivered { .. }
                 | Event::MemberAdded { .. }
+                | Event::NotAdded { .. }
                 | Event::Receipted { .. }
                 | Event::Ephemeral { .. }
                 | Event::PresenceChanged { .. }

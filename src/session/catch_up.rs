@@ -8,7 +8,7 @@ use super::{Outcome, Users, address, frames};
 use crate::conversation::Key;
 use crate::effects::{Effects, Weight};
 use crate::mesh::{Page, Read, ReadFor, Refusal, Reply, Request, SessionKey, Skipped};
-use crate::wire::schema::{self as s, Direction};
+use crate::wire::schema::{self as s, CloseCode, Direction, ErrorCode};
 
 /// A conversation on its way to being received live.
 pub(super) struct CatchUp {
@@ -37,16 +37,16 @@ impl Users {
         self.session(session)?.more.as_mut()?.catch_ups.iter_mut().find(|c| c.key == *key)
     }
 
-    pub(super) fn take_catch_up(&mut self, session: SessionKey, key: &Key) -> Option<CatchUp> {
-        let session = self.session(session)?;
+    pub(super) fn take_catch_up(&mut self, key_of_session: SessionKey, key: &Key) -> Option<CatchUp> {
+        let session = self.session(key_of_session)?;
         let more = session.more.as_mut()?;
         let at = more.catch_ups.iter().position(|c| c.key == *key)?;
         let catch_up = more.catch_ups.remove(at);
-        if more.catch_ups.is_empty() {
+        if more.starting.is_some() {
+            self.go_on_starting(key_of_session);
+        } else if more.catch_ups.is_empty() {
             more.acked.clear();
-            if more.watching.is_empty() && !more.awaits_drain {
-                session.more = None;
-            }
+            self.tidy(key_of_session);
         }
         Some(catch_up)
     }
@@ -74,8 +74,8 @@ impl Users {
             None => {
                 let user = self.sessions[session.index].user;
                 if let Some(entry) = self.users[user].entry_mut(key) {
-                    entry.epoch = catch_up.epoch;
-                    entry.committed = entry.committed.max(catch_up.next - 1);
+                    let known = entry.log.filter(|&(epoch, _)| epoch == catch_up.epoch).map_or(0, |(_, committed)| committed);
+                    entry.log = Some((catch_up.epoch, known.max(catch_up.next - 1)));
                 }
             }
         }
@@ -110,10 +110,17 @@ impl Users {
     }
 
     /// A page of a log has come: for a sync, a session, or a mirror.
-    pub(super) fn page(&mut self, key: Key, purpose: ReadFor, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
+    pub(super) fn page(
+        &mut self,
+        key: Key,
+        purpose: ReadFor,
+        cursor: (u64, u64),
+        result: Result<Box<Page>, Refusal>,
+        fx: &mut Effects,
+    ) {
         match purpose {
-            ReadFor::Mirror => self.mirror_page(&key, result, fx),
-            ReadFor::CatchUp(session) => self.backlog_page(session, &key, result, fx),
+            ReadFor::Mirror => self.mirror_page(&key, cursor, result, fx),
+            ReadFor::CatchUp(session) => self.backlog_page(session, &key, cursor, result, fx),
             ReadFor::Sync(reply) => {
                 let Some(connection) = self.answered(reply) else { return };
                 let viewer = self.user_of(reply.session).name.clone();
@@ -122,17 +129,30 @@ impl Users {
                     Err(refusal) => self.refuse(reply, refusal, fx),
                 }
             }
+            ReadFor::Retract(_) => unreachable!("its answer is that of a publish"),
         }
     }
 
-    fn backlog_page(&mut self, session: SessionKey, key: &Key, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
-        let is_reading = self.catch_up(session, key).is_some_and(|c| c.state == State::Reading);
+    fn backlog_page(
+        &mut self,
+        session: SessionKey,
+        key: &Key,
+        cursor: (u64, u64),
+        result: Result<Box<Page>, Refusal>,
+        fx: &mut Effects,
+    ) {
+        let asked = |c: &mut CatchUp| c.state == State::Reading && (c.epoch, c.next - 1) == cursor;
+        let is_reading = self.catch_up(session, key).is_some_and(asked);
         if !is_reading {
             // It is not wanted any more; others may have waited for it.
             if self.session(session).is_some() {
                 self.catch_up_next(session, fx);
             }
             return;
+        }
+        if result.as_ref().is_err_and(|refusal| refusal.code != ErrorCode::unknown_conversation) {
+            // The log cannot be read just now. He comes back with his cursor and has lost nothing.
+            return self.close(session, CloseCode::overloaded, fx);
         }
         let Ok(page) = result else {
             // No longer a member: he gets no more, and if the removal is behind his cursor he will never see why.
@@ -203,7 +223,7 @@ impl Users {
     /// A session that catches up has an ack for a record that stands in its backlog.
     pub(super) fn remember_ack(&mut self, session: SessionKey, place: (u64, u64)) {
         if let Some(more) = self.session(session).and_then(|s| s.more.as_mut())
-            && !more.catch_ups.is_empty()
+            && (!more.catch_ups.is_empty() || more.starting.is_some())
         {
             if more.acked.len() >= ACKED_MAX {
                 more.acked.remove(0);

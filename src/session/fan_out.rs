@@ -5,15 +5,16 @@
 
 use std::sync::Arc;
 
+use super::list::{Entry, HintState};
 use super::mirror::{Item, Lag, Mirror, QUEUE_MAX};
 use super::receive::Filter;
-use super::user::Entry;
-use super::{Session, Users};
+use super::start::Starting;
+use super::{More, Session, Users};
 use crate::conversation::{Key, Kind, Record};
 use crate::effects::{Effects, Weight};
-use crate::mesh::{Event, Head, Page, Part, Read, ReadFor, Refusal, Request, SessionKey};
+use crate::mesh::{Event, Head, Page, Part, Read, ReadFor, Refusal, Request, SessionKey, Then};
 use crate::slot::ShardId;
-use crate::wire::schema::{Direction, RecordKind};
+use crate::wire::schema::{CloseCode, Direction, ErrorCode, RecordKind};
 
 /// A session's way to its place in a mirror.
 #[derive(Clone, Copy, Debug)]
@@ -160,10 +161,12 @@ impl Users {
     }
 
     /// The mirror fell behind, and here is what it missed.
-    pub(super) fn mirror_page(&mut self, key: &Key, result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
+    pub(super) fn mirror_page(&mut self, key: &Key, cursor: (u64, u64), result: Result<Box<Page>, Refusal>, fx: &mut Effects) {
         // If it is not reading, an earlier mirror of this name asked.
-        let Some(index) = self.find_mirror(key).filter(|&index| self.mirrors[index].lag == Lag::Reading) else { return };
+        let asked = |mirror: &Mirror| mirror.lag == Lag::Reading && (mirror.epoch, mirror.next - 1) == cursor;
+        let Some(index) = self.find_mirror(key).filter(|&index| asked(&self.mirrors[index])) else { return };
         let page = match result {
+            Err(refusal) if refusal.code != ErrorCode::unknown_conversation => return self.mirror_failed(index, fx),
             Ok(page) if page.head.epoch == self.mirrors[index].epoch => page,
             // The group is gone, and may have been founded anew: who received it has seen that in the log or never will.
             _ => return self.mirror_gone(index, fx),
@@ -178,6 +181,17 @@ impl Users {
             self.enqueue_missed(index, Item::Record { record, publisher });
         }
         skips.for_each(|skipped| self.enqueue_missed(index, Item::Skip(skipped)));
+        self.fan_out_next(index);
+    }
+
+    /// The log cannot be read just now: its receivers come back with their cursors and have lost nothing.
+    fn mirror_failed(&mut self, index: u32, fx: &mut Effects) {
+        let receivers: Vec<u32> = self.mirrors[index].receivers().collect();
+        for session in receivers {
+            self.close(self.key_of_index(session), CloseCode::overloaded, fx);
+        }
+        self.mirrors[index].lag = Lag::Behind;
+        // Those who catch up may be live before it is gone.
         self.fan_out_next(index);
     }
 
@@ -266,10 +280,18 @@ impl Users {
     /// do sessions that were attached after it.
     fn no_longer_member(&mut self, mirror: u32, user: u32, end: (u64, u64), fx: &mut Effects) {
         let Some(key) = self.mirrors.get(mirror).map(|m| m.key.clone()) else { return };
-        if self.users[user].entry(&key).is_none_or(|entry| entry.joined <= end) {
+        let sessions = self.users[user].sessions.clone();
+        let was_there = |&session: &u32| {
+            let place = self.place_of(session, mirror);
+            place.is_some_and(|place| self.mirrors[mirror].was_there_at(place, end.1))
+        };
+        // Of a list that was loaded later it is not known which membership it stands for, unless a session has been there since.
+        let on_disk = self.policies.is_on_disk(key.kind());
+        let is_void =
+            |entry: &Entry| entry.joined <= end && (!on_disk || entry.joined != (0, 0) || sessions.iter().any(was_there));
+        if self.users[user].entry(&key).is_none_or(is_void) {
             self.strike_from_list(user, &key, fx);
         }
-        let sessions = self.users[user].sessions.clone();
         for session in sessions {
             if let Some(place) = self.place_of(session, mirror)
                 && self.mirrors[mirror].was_there_at(place, end.1)
@@ -294,26 +316,65 @@ impl Users {
     }
 
     fn delivered_to_user(&mut self, name: &str, key: &Key, record: &Record, publisher: Option<SessionKey>, fx: &mut Effects) {
-        let user = self.find_or_add_user(name);
-        let entries_max = self.limits.conversations_per_user_max as usize;
-        let list = self.users[user].list(self.slots);
-        let update = |entry: &mut Entry| (entry.epoch, entry.committed) = (record.epoch, record.seq);
-        match list.entry_mut(key) {
-            Some(entry) => update(entry),
-            // It had fallen out of a full list.
-            None => list.insert(key, entries_max).into_iter().for_each(update),
-        }
+        let log = (record.epoch, record.seq);
+        let listed = if self.policies.is_on_disk(Kind::Direct) {
+            self.note_on_disk(name, key, record, fx)
+        } else {
+            self.note(name, key, log)
+        };
+        let Some((user, number)) = listed else { return };
         let mut frame = None;
         for &index in &self.users[user].sessions {
             let session = &self.sessions[index];
             let generation = self.sessions.generation(index).unwrap_or_default();
             let has_ack = publisher == Some(SessionKey { index, generation });
-            let catches_up = session.more.as_ref().is_some_and(|more| more.catch_ups.iter().any(|c| c.key == *key));
-            if !has_ack && !catches_up {
+            if !has_ack && !session.more.as_ref().is_some_and(|more| more.will_catch_up(key, number)) {
                 let frame = frame.get_or_insert_with(|| fx.message(key, name, record)).clone();
                 fx.deliveries += 1;
                 fx.send(session.connection, frame, Weight::Data);
             }
         }
+    }
+
+    /// The last record of a direct conversation in memory. Gives the user, and the conversation's place in his list.
+    fn note(&mut self, name: &str, key: &Key, log: (u64, u64)) -> Option<(u32, u32)> {
+        let user = self.find_or_add_user(name);
+        let entries_max = self.limits.conversations_per_user_max as usize;
+        let (slots, first) = (self.slots, self.first_number);
+        let list = self.users[user].list(slots, first);
+        let update = |entry: &mut Entry| {
+            entry.log = Some(log);
+            entry.number
+        };
+        let number = match list.entry_mut(key) {
+            Some(entry) => update(entry),
+            // It had fallen out of a full list.
+            None => list.insert(key, entries_max).map_or(0, update),
+        };
+        Some((user, number))
+    }
+
+    /// The same on disk. Whoever is not loaded has no sessions, and will ask when he has.
+    fn note_on_disk(&mut self, name: &str, key: &Key, record: &Record, fx: &mut Effects) -> Option<(u32, u32)> {
+        let user = self.find_user(name).filter(|&user| self.users[user].is_loaded)?;
+        let Some(entry) = self.users[user].entry_mut(key) else {
+            // It had fallen out of a full list.
+            self.put_on_disk(self.me, name.into(), key.clone(), Then::Nothing, fx);
+            return Some((user, 0));
+        };
+        entry.log = Some((record.epoch, record.seq));
+        if *record.sender != *name {
+            // Before he wrote it, the list of either had the conversation.
+            entry.hint = HintState::Ready;
+        }
+        Some((user, entry.number))
+    }
+}
+
+impl More {
+    /// Whether a direct conversation, at this place of the list, comes to the session page by page: then nothing comes live.
+    fn will_catch_up(&self, key: &Key, number: u32) -> bool {
+        let is_to_come = |starting: &Starting| starting.is_before(number) && !starting.has_named(key);
+        self.catch_ups.iter().any(|c| c.key == *key) || self.starting.as_deref().is_some_and(is_to_come)
     }
 }

@@ -7,7 +7,7 @@ use crate::conversation::{Key, Kind};
 use crate::effects::Effects;
 use crate::mesh::{Description, MemberLine, Part, Refusal, Reply, Request};
 use crate::slot::ShardId;
-use crate::wire::schema as s;
+use crate::wire::schema::{self as s, ErrorCode};
 
 /// Conversations in one page of the list; each is asked for at its home.
 const CONVERSATIONS_PAGE_MAX: u32 = 100;
@@ -116,12 +116,13 @@ impl Users {
         }
     }
 
-    pub(super) fn described(&mut self, part: Part, description: Option<Box<Description>>, fx: &mut Effects) {
+    pub(super) fn described(&mut self, part: Part, description: Result<Box<Description>, Refusal>, fx: &mut Effects) {
         let Gather { reply, what, .. } = &mut self.gathers[part.gather];
         if let Gathered::Conversations { lines, .. } = what {
             let (session, line) = (reply.session, &mut lines[part.index as usize]);
-            let key = (description.is_none() && line.0.kind() == Kind::Group).then(|| line.0.clone());
-            line.2 = description;
+            let is_gone = description.as_ref().is_err_and(|refusal| refusal.code == ErrorCode::unknown_conversation);
+            let key = (is_gone && line.0.kind() == Kind::Group).then(|| line.0.clone());
+            line.2 = description.ok();
             // Its home says that he is no member: the list was only a hint.
             if let (Some(key), Some(user)) = (key, self.session(session).map(|s| s.user)) {
                 self.strike_from_list(user, &key, fx);
@@ -160,13 +161,5 @@ impl Users {
             *sum += sessions;
         }
         self.gathered(part.gather, fx);
-    }
-
-    /// The user is not in that conversation any more: it leaves his list, and those who watched him because of it stop.
-    pub(super) fn strike_from_list(&mut self, user: u32, key: &Key, fx: &mut Effects) {
-        if let Some(list) = &mut self.users[user].list {
-            list.remove(key);
-        }
-        self.recheck_presence(user, key, fx);
     }
 }

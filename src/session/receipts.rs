@@ -1,6 +1,7 @@
 //! Receipts: a session says how far its device has received, or its user has read. The home of the conversation judges, remembers and tells others.
 
 use super::{Outcome, Users, address, bad_request};
+use crate::clock::Now;
 use crate::conversation::Key;
 use crate::effects::{Effects, Weight};
 use crate::id::Address;
@@ -21,6 +22,7 @@ impl Users {
     }
 
     /// The home has taken a receipt, or not. Only what it has taken moves the cursors that are stored here.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn noted(
         &mut self,
         key: &Key,
@@ -28,18 +30,29 @@ impl Users {
         kind: ReceiptKind,
         (epoch, seq): (u64, u64),
         result: Result<(), Refusal>,
+        now: Now,
         fx: &mut Effects,
     ) {
+        let on_disk = self.policies.is_on_disk(key.kind());
         let devices_max = self.limits.sessions_per_user_max as usize;
         let known = self.session(reply.session).map(|session| (session.user, session.device.clone()));
         if let (Some((user, device)), Ok(())) = (known, result)
             && let Some(entry) = self.users[user].entry_mut(key)
-            && (entry.epoch == 0 || entry.epoch == epoch)
+            && (entry.epoch == 0 || entry.epoch == epoch || on_disk)
         {
+            let is_new_epoch = entry.epoch != epoch;
+            if is_new_epoch && entry.epoch != 0 {
+                // The log was repaired: where everyone stood in the former one is no place in this.
+                entry.read = 0;
+                entry.devices.clear();
+            }
             entry.epoch = epoch;
-            match kind {
-                ReceiptKind::read => entry.read = entry.read.max(seq),
+            let has_moved = match kind {
+                ReceiptKind::read => entry.has_read(seq),
                 _ => entry.delivered(&device, seq, devices_max),
+            };
+            if on_disk {
+                return self.cursors_moved(user, key, has_moved || is_new_epoch, reply, now, fx);
             }
         }
         self.done(reply, result, fx);

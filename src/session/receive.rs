@@ -6,7 +6,7 @@ use super::{Failure, More, Outcome, Users, address, bad_request, frames};
 use crate::conversation::{Key, Kind, Name, Record};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{Head, Refusal, Reply, Request, SessionKey, Skipped};
-use crate::wire::schema::{self as s, ErrorCode, SkipReason};
+use crate::wire::schema::{self as s, CloseCode, ErrorCode, SkipReason};
 
 /// Where a session wants to begin.
 #[derive(Default)]
@@ -17,6 +17,8 @@ pub(super) struct Start {
     pub(super) stored: Option<(u64, u64)>,
     /// From the first record that it may read.
     pub(super) from_visible: bool,
+    /// A direct conversation of which nothing is known since the list was loaded: if it has nothing new, nothing is said.
+    pub(super) is_question: bool,
     /// The record that made its user a member, if it has the ack for it.
     pub(super) own: Option<(u64, u64)>,
     pub(super) filter: Option<Box<Filter>>,
@@ -85,6 +87,9 @@ impl Users {
 
     /// Says whether the session had been receiving it, or was about to.
     fn stop_receiving(&mut self, session: SessionKey, key: &Key, fx: &mut Effects) -> bool {
+        if let Some(starting) = self.starting(session) {
+            starting.named(key);
+        }
         if let Some(catch_up) = self.take_catch_up(session, key) {
             if let Some(reference) = catch_up.start.reference {
                 let reply = Reply { session, reference };
@@ -170,6 +175,11 @@ impl Users {
         if refusal.code == ErrorCode::unknown_conversation && key.kind() == Kind::Group {
             self.strike_from_list(user, key, fx);
         }
+        let is_asked = catch_up.start.reference.is_some() || catch_up.start.cursor.is_some();
+        if refusal.code != ErrorCode::unknown_conversation && !is_asked && key.kind() != Kind::Topic {
+            // It would miss what it counts on, without a word.
+            self.close(session, CloseCode::overloaded, fx);
+        }
         if key.kind() == Kind::Topic {
             self.sessions[session.index].topics -= 1;
         }
@@ -196,11 +206,15 @@ impl Users {
         let viewer = self.user_of(session).name.clone();
         let catch_up = self.catch_up(session, key).expect("it is attaching");
         let (reference, begin) = (catch_up.start.reference.take(), beginning(&catch_up.start, &head));
+        let is_question = catch_up.start.is_question;
         catch_up.epoch = head.epoch;
         catch_up.next = begin.next;
         catch_up.mirror = mirror;
         catch_up.state = State::Due;
-        self.say_subscribed(session, key, reference, head, begin.next, fx);
+        let has_nothing_new = !begin.gap && begin.skipped.is_none() && begin.next > head.committed;
+        if !(is_question && has_nothing_new) {
+            self.say_subscribed(session, key, reference, head, begin.next, fx);
+        }
         if begin.gap {
             let frame = fx.frame(0, |b| frames::gap(b, key.address(&viewer), head));
             fx.send(connection, frame, Weight::Data);
@@ -224,8 +238,7 @@ impl Users {
         publisher: Option<SessionKey>,
         fx: &mut Effects,
     ) {
-        // The hint has put it there, but what came meanwhile of an earlier membership may have struck it.
-        let Ok(user) = self.put_into_list(user, key) else { return };
+        let Some(user) = self.new_member(user, key) else { return };
         if let Some(entry) = self.users[user].entry_mut(key) {
             entry.joined(place);
         }
@@ -246,6 +259,18 @@ impl Users {
                 self.remember_ack(session, place);
             }
         }
+    }
+}
+
+impl Users {
+    /// The new member, if he must hear of it now. The hint has put the group into his list; in memory, what came meanwhile of an earlier membership
+    /// may have struck it. One whose list is not loaded will find it there.
+    fn new_member(&mut self, user: &Name, key: &Key) -> Option<u32> {
+        if !self.policies.is_on_disk(key.kind()) {
+            return self.put_into_list(user, key).ok();
+        }
+        self.not_expected(key, user);
+        self.find_user(user).filter(|&user| self.users[user].is_loaded)
     }
 }
 

@@ -219,7 +219,7 @@ fn a_failed_append_is_told_and_nobody_gets_it() {
     world.publish(ann, "broadcast", "kept");
     world.settle();
     let got = world.shorts(ann);
-    assert!(got[0] == "error not_stored" && got[1].ends_with("/1"), "{got:?}");
+    assert!(got[1] == "error not_stored" && got[0].ends_with("/1"), "{got:?}");
     assert_eq!(settled(&mut world, bob), ["broadcast 1 ann: kept"]);
 }
 

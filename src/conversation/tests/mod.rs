@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::*;
 use crate::id::Address;
-use crate::mesh::{Change, Head, Part, Placed, Read, ReadFor, Reply, SessionKey, Skipped};
+use crate::mesh::{Change, GroupChange, Head, Part, Placed, Publish, Read, ReadFor, Reply, SessionKey, Skipped};
 use crate::store::{Memory, NotStored};
 use crate::wire::schema::{Direction, ReceiptKind, Role, SkipReason};
 
@@ -31,7 +31,7 @@ impl Home {
         let limits = Arc::new(limits);
         Home {
             conversations: Conversations::new(Slots::new(7, 2), limits.clone(), Policies::in_memory(), EPOCH),
-            store: Memory::new(&limits),
+            store: Memory::new(&limits, &Policies::in_memory()),
             asked: VecDeque::new(),
             fx: Effects::default(),
             now: Now { mono_ms: 1, wall_ms: 1000 },
@@ -45,6 +45,7 @@ impl Home {
     }
 
     fn take(&mut self) -> Events {
+        self.conversations.work(usize::MAX, self.now, &mut self.fx);
         self.asked.extend(self.fx.commands.drain(..));
         std::mem::take(&mut self.fx.events)
     }
@@ -133,10 +134,12 @@ impl Home {
         direction: Direction,
     ) -> mesh_page::Read {
         let read = Read { key: key.clone(), user: user.into(), purpose, cursor, limit, direction };
-        match self.ask_all(0, Request::Read(Box::new(read))).pop() {
-            Some((0, Event::Page { result, .. })) => mesh_page::of(result),
-            other => panic!("{other:?}"),
-        }
+        let events = self.ask_all(0, Request::Read(Box::new(read)));
+        let page = events.into_iter().find_map(|event| match event {
+            (0, Event::Page { result, .. }) => Some(mesh_page::of(result)),
+            _ => None,
+        });
+        page.expect("a read is answered")
     }
 
     fn receipt(&mut self, key: &Key, user: &str, kind: ReceiptKind, cursor: (u64, u64)) -> (Result<(), ErrorCode>, Events) {
@@ -176,6 +179,8 @@ mod mesh_page {
     }
 }
 use mesh_page::{Short, plain};
+
+mod durable;
 
 fn session(index: u32) -> SessionKey {
     SessionKey { index, generation: 0 }
@@ -248,7 +253,7 @@ fn a_place_counts_only_when_the_store_has_it() {
     let (second, more) = home.say(&news(), "alice", "two");
     assert!(events.is_empty() && more.is_empty(), "nothing leaves before it is stored");
     assert_eq!(home.attach(0, &news(), "reader").unwrap().committed, 0);
-    assert_eq!(home.read(&news(), "reader", (0, 0), 0, Direction::forward), plain([], 0, true), "asked before it was stored");
+    assert_eq!(home.read(&news(), "reader", (0, 0), 0, Direction::forward), plain([], 0, false), "asked before it was stored");
     assert_eq!(home.attach(0, &news(), "reader").unwrap().committed, 2);
     assert_ne!(first, second);
 }
@@ -565,7 +570,7 @@ fn not_a_member_is_the_same_answer_as_no_such_conversation() {
         }
         let part = Part { gather: 0, index: 0 };
         let events = home.ask(0, Request::Describe { key: key.clone(), user: "eve".into(), part });
-        assert_eq!(events, [(0, Event::Described { part, description: None })]);
+        assert_eq!(events, [(0, Event::Described { part, description: Err(Refusal::new(ErrorCode::unknown_conversation)) })]);
         let events = home.ask(0, Request::Receivers { key: key.clone(), user: "eve".into(), part });
         assert!(matches!(&events[..], [(0, Event::Receivers { result: Err(refusal), .. })] if refusal.code == unknown));
         let reply = home.reply();
@@ -713,7 +718,7 @@ fn a_read_is_answered_even_if_the_conversation_ends_meanwhile() {
     home.settle();
     home.asked.push_back(read);
     let unknown = Err(Refusal::new(ErrorCode::unknown_conversation));
-    assert_eq!(home.settle(), [(0, Event::Page { key, purpose, result: unknown })]);
+    assert_eq!(home.settle(), [(0, Event::Page { key, purpose, cursor: (0, 0), result: unknown })]);
 }
 
 #[test]
@@ -800,7 +805,7 @@ fn receipts_of_big_groups_are_kept_but_not_told() {
     assert_eq!(home.receipt(&key, "bob", ReceiptKind::read, (EPOCH, 3)), (Ok(()), Vec::new()));
     let part = Part { gather: 0, index: 0 };
     let events = home.ask(0, Request::Describe { key, user: "bob".into(), part });
-    assert!(matches!(&events[..], [(0, Event::Described { description: Some(d), .. })] if d.read == 3));
+    assert!(matches!(&events[..], [(0, Event::Described { description: Ok(d), .. })] if d.read == 3));
 }
 
 // ---- members, pages of them
