@@ -210,7 +210,7 @@ impl Users {
             strikes: 0,
             resting: BTreeMap::new(),
             rested: NonZeroU64::MIN,
-            credits: Credits::new(slots.shards(), limits.lane_capacity),
+            credits: Credits::new(slots.shards(), limits.lane_places(slots.shards().into())),
             lingering: VecDeque::new(),
             news: VecDeque::new(),
             is_stopping: false,

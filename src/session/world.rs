@@ -644,7 +644,7 @@ impl World {
 
     /// Events that fit into every lane.
     fn room(&self, at: ShardId) -> usize {
-        let capacity = self.limits.lane_capacity as usize;
+        let capacity = self.limits.lane_places(self.shards.len()) as usize;
         self.shards.iter().map(|node| capacity - node.events[at as usize].len()).min().unwrap_or(0)
     }
 
@@ -787,7 +787,7 @@ impl World {
                     rest = &rest[length..];
                 }
             }
-            let capacity = self.limits.lane_capacity as usize;
+            let capacity = self.limits.lane_places(self.shards.len()) as usize;
             for (to, request) in requests {
                 let lane = &mut self.shards[to as usize].requests[at as usize];
                 lane.push_back(request);

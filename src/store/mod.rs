@@ -14,6 +14,8 @@ pub mod removal;
 pub mod rows;
 #[cfg(test)]
 pub(crate) mod simulated;
+#[cfg(test)]
+mod simulation;
 
 use std::sync::Arc;
 

@@ -24,7 +24,7 @@ use fjall::{AbstractTree, Keyspace, KeyspaceCreateOptions, PersistMode, Readable
 
 use super::error::OpenError;
 use super::journal_check::{self, Checked, Mode};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, sync_dir};
 use super::mark::{Mark, Marked};
 use super::options::StoreOptions;
 use super::stamp::{self, Owner, Stamp};
@@ -46,6 +46,8 @@ const BLOCK_BYTES: u32 = 4096;
 const SEALED_MEMTABLES_MAX: usize = 3;
 /// fjall slows writes down at 20 and halts them at 30.
 const LEVEL_0_RUNS_MAX: usize = 20;
+/// So many of these until a closed database must have let go of its files.
+const CLOSE_WAITS_MAX: u32 = 1000;
 /// How often a write that waits for a flush or a compaction looks again.
 const WAIT: Duration = Duration::from_millis(1);
 
@@ -62,8 +64,7 @@ pub struct Recovered {
 pub struct Database {
     dir: PathBuf,
     owner: Owner,
-    cache_bytes: u64,
-    memtable_bytes: u64,
+    options: StoreOptions,
     open: Option<Rows>,
     /// The last batch.
     pub(super) number: u64,
@@ -107,17 +108,7 @@ impl Database {
             Marked::Through(number) => number,
             Marked::Nothing => 0,
         };
-        let mut database = Database {
-            dir,
-            owner,
-            cache_bytes: options.cache_bytes,
-            memtable_bytes: options.memtable_bytes,
-            open: None,
-            number: 0,
-            synced: 0,
-            mark,
-            memtable_used: 0,
-        };
+        let mut database = Database::closed(dir, owner, options, mark);
         let recovered = database.recover(marked, Mode::Strict, progress)?;
         Ok((database, recovered))
     }
@@ -131,21 +122,14 @@ impl Database {
         let owner = Owner { data_id: manifest.data_id(), partition };
         let file = |error| OpenError::File { path: dir.clone(), error };
         let (mark, _) = Mark::open(&dir, owner).map_err(file)?;
-        let (cache_bytes, memtable_bytes) = (options.cache_bytes, options.memtable_bytes);
-        let mut database = Database {
-            dir: dir.clone(),
-            owner,
-            cache_bytes,
-            memtable_bytes,
-            open: None,
-            number: 0,
-            synced: 0,
-            mark,
-            memtable_used: 0,
-        };
+        let mut database = Database::closed(dir.clone(), owner, options, mark);
         let recovered = database.recover(0, Mode::Forgiving, &AtomicU64::default())?;
         database.mark.reset(recovered.number).map_err(file)?;
         Ok(recovered)
+    }
+
+    fn closed(dir: PathBuf, owner: Owner, options: &StoreOptions, mark: Mark) -> Database {
+        Database { dir, owner, options: options.clone(), open: None, number: 0, synced: 0, mark, memtable_used: 0 }
     }
 
     fn recover(&mut self, marked: u64, mode: Mode, progress: &AtomicU64) -> Result<Recovered, OpenError> {
@@ -161,6 +145,8 @@ impl Database {
             journal_check::cut(torn)?;
         }
         self.open_rows()?;
+        // fjall makes directories and does not sync the names of all of them: a new partition could vanish with everything in it.
+        sync_dirs(&self.dir).map_err(|error| OpenError::File { path: self.dir.clone(), error })?;
         let number = self.verify(&checked, mode)?;
         self.expect_through(marked, number)?;
         (self.number, self.synced) = (number, number);
@@ -178,7 +164,7 @@ impl Database {
     fn open_rows(&mut self) -> Result<(), OpenError> {
         let open = || -> Result<Rows, fjall::Error> {
             let database = fjall::Database::builder(&self.dir)
-                .cache_size(self.cache_bytes)
+                .cache_size(self.options.cache_bytes)
                 .worker_threads(WORKERS)
                 .max_cached_files(Some(FILES_MAX))
                 .max_journaling_size(JOURNAL_BYTES_MAX)
@@ -253,18 +239,21 @@ impl Database {
     /// Drops the database. All clones of [`Self::rows`] must be gone.
     pub fn close(&mut self) {
         self.open = None;
-        self.wait_for_workers();
     }
 
     /// A worker of fjall counts as ended a moment before it lets go of the journal, and then the rest of a failed batch may still be written.
-    fn wait_for_workers(&self) {
+    fn wait_for_workers(&self) -> io::Result<()> {
         let is_open = || -> io::Result<bool> {
             let mut files = fs::read_dir("/proc/self/fd")?.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
             Ok(files.any(|file| file.starts_with(&self.dir) && file.extension().is_some_and(|extension| extension == "jnl")))
         };
-        while is_open().unwrap_or(false) {
+        for _ in 0..CLOSE_WAITS_MAX {
+            if !is_open()? {
+                return Ok(());
+            }
             std::thread::sleep(WAIT);
         }
+        Err(io::Error::other("a journal is still open"))
     }
 
     /// Removes what the failed batch left in the journal, so that it is never read back.
@@ -272,6 +261,7 @@ impl Database {
     /// # Errors
     /// It may still be there; nobody may be told that it is not.
     pub fn cut_failed(&mut self) -> Result<(), OpenError> {
+        self.wait_for_workers().map_err(|error| OpenError::File { path: self.dir.clone(), error })?;
         let checked = journal_check::check(&self.dir, self.owner, Mode::Through(self.number), &AtomicU64::default())?;
         checked.torn.as_ref().map_or(Ok(()), journal_check::cut)
     }
@@ -281,6 +271,8 @@ impl Database {
     /// # Errors
     /// Those of [`Self::open`].
     pub fn reopen(&mut self) -> Result<(), OpenError> {
+        #[cfg(test)]
+        self.options.faults.reopen().map_err(|error| self.does_not_open(error))?;
         let marked = self.number;
         self.recover(marked, Mode::Strict, &AtomicU64::default()).map(drop)
     }
@@ -308,11 +300,14 @@ impl Database {
                 None => batch.remove(&rows.rows, key),
             }
         }
-        batch.commit().map_err(into_io)
+        batch.commit().map_err(into_io)?;
+        #[cfg(test)]
+        self.options.faults.write()?;
+        Ok(())
     }
 
     fn rotate_if_full(&mut self) {
-        if self.memtable_used < self.memtable_bytes {
+        if self.memtable_used < self.options.memtable_bytes {
             return;
         }
         let Ok(rows) = self.rows() else { return };
@@ -336,6 +331,8 @@ impl WriteRows for Database {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        #[cfg(test)]
+        self.options.faults.sync()?;
         self.rows()?.database.persist(PersistMode::SyncData).map_err(into_io)?;
         self.synced = self.number;
         // The rows are on the disk whatever becomes of the mark: without it the next start believes a little more.
@@ -434,4 +431,15 @@ fn into_io(error: fjall::Error) -> io::Error {
         Error::Poisoned => io::Error::other("an earlier write or a background thread has failed; the log says why"),
         error => io::Error::new(io::ErrorKind::InvalidData, error),
     }
+}
+
+/// Makes the names of all files and directories in a tree survive the machine.
+fn sync_dirs(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_dirs(&entry.path())?;
+        }
+    }
+    sync_dir(dir)
 }

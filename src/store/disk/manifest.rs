@@ -71,6 +71,7 @@ impl Manifest {
     /// The same, in the life of the machine that has this id.
     fn open_in_boot(dir: &Path, partitions_wanted: PartitionId, shards: u16, boot_id: &str) -> Result<Manifest, OpenError> {
         prepare(dir)?;
+        let dir = &fs::canonicalize(dir).map_err(file(dir))?;
         let lock = lock(dir)?;
         let path = dir.join(MANIFEST);
         let facts = match fs::read_to_string(&path) {

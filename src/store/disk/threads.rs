@@ -14,7 +14,7 @@ use super::fault::Acknowledge;
 use super::lanes::{self, PartitionLanes, ShardStore};
 use super::manifest::Manifest;
 use super::options::StoreOptions;
-use super::reader::Reader;
+use super::reader::{AWAY_WAIT, Reader};
 use super::shared::SharedRows;
 use super::space::Space;
 use super::writer::Writer;
@@ -146,6 +146,14 @@ impl Stores {
     }
 }
 
+#[cfg(test)]
+impl Stores {
+    /// The writer of a partition alone.
+    pub(super) fn threads_for_test(mut self, partition: usize) -> JoinHandle<()> {
+        self.threads.swap_remove(partition)
+    }
+}
+
 /// One partition could not be opened, so none is.
 fn close_all(starting: Vec<Starting>, readers: Vec<JoinHandle<()>>) {
     let (writers, go): (Vec<JoinHandle<()>>, Vec<Sender<()>>) = starting.into_iter().map(|s| (s.handle, s.go)).unzip();
@@ -206,7 +214,14 @@ fn open(start: Start, manifest: &Manifest, progress: &AtomicU64) -> Result<(Writ
     let shared = Arc::<SharedRows>::default();
     let rows = database.rows().map_err(|error| OpenError::Database { partition, path: dir.clone(), error })?;
     shared.give(rows.clone());
-    let reader = Reader { partition, lanes: lanes.reader, shared: shared.clone(), metrics: metrics.clone(), os_generation };
+    let reader = Reader {
+        partition,
+        lanes: lanes.reader,
+        shared: shared.clone(),
+        metrics: metrics.clone(),
+        os_generation,
+        patience: AWAY_WAIT,
+    };
     let name = format!("store-{partition}-reader");
     let reader = thread::Builder::new().name(name).spawn(move || reader.run()).map_err(OpenError::Thread)?;
     let writer = Writer {

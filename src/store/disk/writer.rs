@@ -82,8 +82,12 @@ impl Writer {
             self.sync_now_and_then();
         }
         self.sync_rest();
-        let reader = self.reader.clone();
-        self.shared.take_away(|| reader.unpark());
+        self.close();
+    }
+
+    /// Drops the database, wherever it is used.
+    fn close(&mut self) {
+        self.shared.take_away(|| self.reader.unpark());
         self.database.close();
     }
 
@@ -201,9 +205,7 @@ impl Writer {
         self.metrics().write_failures.inc();
         tracing::error!(partition = self.partition, %error, "a batch cannot be written; the database is opened again");
         let why = why_not_stored(error);
-        let reader = self.reader.clone();
-        self.shared.take_away(|| reader.unpark());
-        self.database.close();
+        self.close();
         self.try_until(Database::cut_failed, None);
         let outcomes = self.logic.failed(why);
         self.tell(outcomes);

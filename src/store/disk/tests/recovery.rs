@@ -5,10 +5,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
-use super::database::{Database, Recovered};
-use super::journal::{Found, Journal};
-use super::stamp::Owner;
-use super::{Manifest, OpenError, StoreOptions};
+use super::super::database::{Database, Recovered};
+use super::super::journal::{Found, Journal};
+use super::super::stamp::Owner;
+use super::super::{Manifest, OpenError, StoreOptions};
 use crate::store::engine::{Change, ReadRows, WriteRows};
 
 /// A data directory with one partition.

@@ -1,0 +1,4 @@
+//! Tests with real databases in temporary directories.
+
+mod recovery;
+mod threads;
