@@ -57,7 +57,6 @@ use crate::wire::schema::{self as s, Body, CloseCode, ErrorCode, Frame};
 use crate::wire::{self, AddressError};
 use changes::OpenChange;
 use credits::Credits;
-use cursors::ToWrite;
 use lists::Gather;
 use loading::WaitingLogin;
 use mirror::Mirror;
@@ -95,8 +94,8 @@ pub struct Users {
     loads: usize,
     /// Sessions that have not seen all of their user's list and may go on, oldest first.
     starting: VecDeque<SessionKey>,
-    /// Cursors that have moved and are to be written: in the order of time, since all wait equally long.
-    to_write: VecDeque<ToWrite>,
+    /// Cursors that have moved and are to be written: of which user, in which conversation.
+    to_write: VecDeque<(u32, Key)>,
     /// Those, and the writes of cursors that are on their way.
     writes: u32,
     /// Entries that are being struck from lists on disk.
@@ -274,7 +273,7 @@ impl Users {
     }
 
     /// What another home says, or this one to itself.
-    pub fn event(&mut self, from: ShardId, event: Event, now: Now, fx: &mut Effects) {
+    pub fn event(&mut self, from: ShardId, event: Event, fx: &mut Effects) {
         if event.is_answer() {
             self.credits.give_back(from, fx);
         }
@@ -286,7 +285,7 @@ impl Users {
             Event::Members { key, reply, result } => self.members_listed(&key, reply, result, fx),
             Event::Described { part, description } => self.described(part, description, fx),
             Event::Done { reply, result } => self.done(reply, result, fx),
-            Event::Noted { key, reply, kind, cursor, result } => self.noted(&key, reply, kind, cursor, result, now, fx),
+            Event::Noted { key, reply, kind, cursor, result } => self.noted(&key, reply, kind, cursor, result, fx),
             Event::Receivers { key, part, result } => self.receivers_known(&key, part, result, fx),
             Event::Counted { part, sessions } => self.counted(part, sessions, fx),
             Event::Hinted { key, then, result } => self.hinted(key, then, result, fx),
@@ -334,13 +333,14 @@ impl Users {
     pub fn work(&mut self, room: usize, fx: &mut Effects) {
         self.fan_out(fx);
         self.start_sessions(fx);
+        self.write_cursors(fx);
         let news = self.news.len().min(room);
         fx.events.extend(self.news.drain(..news));
     }
 
     /// Whether [`Self::work`] has more to do.
     pub fn has_work(&self) -> bool {
-        !self.fanning_out.is_empty() || !self.starting.is_empty() || !self.news.is_empty()
+        !self.fanning_out.is_empty() || !self.starting.is_empty() || !self.to_write.is_empty() || !self.news.is_empty()
     }
 
     /// From now on nothing is published. What was is still delivered.

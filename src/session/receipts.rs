@@ -1,7 +1,6 @@
 //! Receipts: a session says how far its device has received, or its user has read. The home of the conversation judges, remembers and tells others.
 
 use super::{Outcome, Users, address, bad_request};
-use crate::clock::Now;
 use crate::conversation::Key;
 use crate::effects::{Effects, Weight};
 use crate::id::Address;
@@ -22,7 +21,6 @@ impl Users {
     }
 
     /// The home has taken a receipt, or not. Only what it has taken moves the cursors that are stored here.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn noted(
         &mut self,
         key: &Key,
@@ -30,7 +28,6 @@ impl Users {
         kind: ReceiptKind,
         (epoch, seq): (u64, u64),
         result: Result<(), Refusal>,
-        now: Now,
         fx: &mut Effects,
     ) {
         let on_disk = self.policies.is_on_disk(key.kind());
@@ -58,7 +55,7 @@ impl Users {
                 _ => entry.delivered(&device, seq, devices_max),
             };
             if on_disk {
-                return self.cursors_moved(user, key, has_moved || is_new_epoch, reply, now, fx);
+                return self.cursors_moved(user, key, has_moved || is_new_epoch, reply, fx);
             }
         }
         self.done(reply, result, fx);

@@ -557,7 +557,7 @@ impl World {
     pub(super) fn take_event(&mut self, at: ShardId, from: ShardId) -> bool {
         let node = &mut self.shards[at as usize];
         let Some(event) = node.events[from as usize].pop_front() else { return false };
-        node.users.event(from, event, self.now, &mut node.fx);
+        node.users.event(from, event, &mut node.fx);
         self.absorb(at);
         true
     }
@@ -684,7 +684,7 @@ impl World {
         self.now.wall_ms += ms;
         for at in 0..self.shards.len() {
             let node = &mut self.shards[at];
-            node.users.tick(self.now, &mut node.fx);
+            node.users.tick(self.now);
             node.conversations.tick(self.now, &mut node.fx);
             self.absorb(at as ShardId);
         }
@@ -692,7 +692,7 @@ impl World {
 
     /// Time passes until something is written that waits for more. Says whether there is something.
     fn pass_to_next_write(&mut self) -> bool {
-        let writes = self.shards.iter().flat_map(|node| [node.users.next_write(), node.conversations.next_tick_ms()]);
+        let writes = self.shards.iter().map(|node| node.conversations.next_tick_ms());
         let Some(due_ms) = writes.flatten().min() else { return false };
         self.pass(due_ms.saturating_sub(self.now.mono_ms));
         true
