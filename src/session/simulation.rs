@@ -371,6 +371,7 @@ impl Simulation {
             dedupe_messages_max: 16,
             presence_linger_ms: 50,
             publish_rate_per_user: 0,
+            conversation_idle_ms: random.within(1, 50),
             users_idle_max: random.one(&[0, 1, 100]),
             ..Limits::default()
         };
@@ -387,6 +388,10 @@ impl Simulation {
             4..6 => self.disconnect(),
             6..36 => self.act(),
             36..38 => self.world.pass(self.random.0 % 40),
+            39 if self.is_on_disk => {
+                let at = self.random.below(self.world.shards.len()) as ShardId;
+                self.world.sweep(at);
+            }
             38 if self.is_on_disk && self.random.chance(25) => self.crash(),
             _ => self.deliver(),
         }

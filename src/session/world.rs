@@ -543,7 +543,8 @@ impl World {
             let stored = e.cursor_of(&peer.device);
             let (epoch, seq) = match e.log {
                 Some(log) if e.has_news(stored, log) => None,
-                Some(log) => Some(log),
+                // One without a message may be founded anew.
+                Some(log) => (log.1 > 0).then_some(log),
                 None => (stored > 0).then_some((e.epoch, stored)),
             }?;
             Some((e.key.address(&peer.user).to_string(), epoch, seq + 1))
@@ -688,6 +689,13 @@ impl World {
             node.conversations.tick(self.now, &mut node.fx);
             self.absorb(at as ShardId);
         }
+    }
+
+    /// Conversations that nobody uses leave memory.
+    pub(super) fn sweep(&mut self, at: ShardId) {
+        let node = &mut self.shards[at as usize];
+        node.conversations.sweep(0, 1 << 20, self.now, &mut node.fx);
+        self.absorb(at);
     }
 
     /// Time passes until something is written that waits for more. Says whether there is something.
