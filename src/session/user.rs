@@ -1,6 +1,7 @@
 //! One user: his sessions, his conversations, and who watches him.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -30,7 +31,7 @@ pub(super) struct User {
     /// Sessions that want to know whether he is there, each with the conversation that lets it, hashed: that must stay in his list.
     pub(super) watchers: BTreeMap<(ShardId, SessionKey), u64>,
     /// Since when he rests, if he does: see [`super::resting`].
-    pub(super) resting: Option<u64>,
+    pub(super) resting: Option<NonZeroU64>,
     pub(super) pending: Option<Box<Pending>>,
 }
 
