@@ -272,6 +272,37 @@ fn who_is_written_to_does_not_answer_before_the_others_list_is_on_disk() {
 }
 
 #[test]
+fn what_waits_for_a_list_is_not_overtaken_because_the_other_writes_meanwhile() {
+    let mut world = disk();
+    let is_here = |a: &str, b: &str| world.slots.home(Key::direct(a, b).bytes()) == 0;
+    let pairs = (0..4).flat_map(|i| (0..4).map(move |j| (at(0, i), at(1, j))));
+    let (a, b) = pairs.into_iter().find(|(a, b)| is_here(a, b)).unwrap();
+    let (ann, bob) = (world.client(a, "phone"), world.client(b, "phone"));
+    let parts = world.store.parts.len();
+    let part_of = |world: &World, id: &str| usize::from(world.slots.partition(world.slots.slot(id.as_bytes())));
+    world.publish(bob, &direct(a), "bob's");
+    talk(&mut world);
+    world.publish(ann, &direct(b), "first");
+    talk(&mut world);
+    // Of what bob's list was asked, the disk does bob's own part only: ann's message waits, and bob's does not.
+    let bobs = part_of(&world, b);
+    assert!(world.store_step(bobs, 1, Step::Stage));
+    world.store_step(bobs, 0, Step::Commit);
+    for _ in 0..6 {
+        for part in 0..parts {
+            while world.store_step(part, 0, Step::Stage) || world.store_step(part, 0, Step::Read) {}
+            world.store_step(part, 0, Step::Commit);
+        }
+        tell(&mut world);
+        talk(&mut world);
+    }
+    assert_eq!(world.shorts(ann).last(), Some(&format!("direct:{b} 1 {b}: bob's")), "it came");
+    world.publish(ann, &direct(b), "second");
+    heard(&mut world, ann);
+    assert_eq!(heard(&mut world, bob)[1..], [format!("direct:{a} 2 {a}: first"), format!("direct:{a} 3 {a}: second")]);
+}
+
+#[test]
 fn after_a_start_the_lists_of_both_are_asked_again() {
     let (mut world, (a, b)) = (disk(), two());
     let ann = world.client(a, "phone");

@@ -364,10 +364,11 @@ impl Users {
             return Some((user, 0));
         };
         entry.log = Some((record.epoch, record.seq));
-        if *record.sender != *name {
-            // Before he wrote it, the list of either had the conversation.
-            entry.hint = HintState::Ready;
+        let number = entry.number;
+        if *record.sender != *name && !self.users[user].is_opening(key) {
+            // Before the other wrote it, the list of either had the conversation. What this one has waiting goes first, though.
+            self.users[user].entry_mut(key).into_iter().for_each(|entry| entry.hint = HintState::Ready);
         }
-        Some((user, entry.number))
+        Some((user, number))
     }
 }

@@ -21,6 +21,12 @@ pub(super) struct Opening {
     waiting: Vec<Publish>,
 }
 
+impl Opening {
+    pub(super) fn is_of(&self, key: &Key) -> bool {
+        self.key == *key
+    }
+}
+
 impl Users {
     // ---- who wants to write first
 

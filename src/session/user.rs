@@ -108,6 +108,11 @@ impl User {
         self.pending.get_or_insert_default()
     }
 
+    /// Whether something that he published waits until the lists of both users know of the conversation.
+    pub(super) fn is_opening(&self, key: &Key) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.openings.iter().any(|opening| opening.is_of(key)))
+    }
+
     /// Something that was under way is over.
     pub(super) fn tidy(&mut self) {
         if self.pending.as_ref().is_some_and(|pending| pending.is_over()) {
