@@ -856,6 +856,7 @@ impl World {
             assert_eq!(node.users.gathers.len(), 0, "nothing is being collected");
             assert_eq!((node.users.changes.len(), node.users.strikes), (0, 0), "every change is through");
             assert_eq!((node.users.logins.len(), node.users.loads), (0, 0), "every list has been read");
+            assert!(node.users.expected.is_empty(), "whoever was hinted is a member, or has been told that he is not");
             for session in node.users.sessions.iter() {
                 assert_eq!(session.outstanding, 0, "every request is answered");
             }
