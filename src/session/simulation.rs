@@ -193,6 +193,10 @@ impl View {
         if !self.places.contains_key(&to) && to.starts_with("direct:") {
             self.places.insert(to.clone(), Place { epoch, next: 1, or: None, by_device: false, tags: Vec::new() });
         }
+        // One without a message may have been forgotten and founded anew.
+        if let Some(place) = self.places.get_mut(&to).filter(|place| log.key.kind() == Kind::Direct && place.next == 1) {
+            place.epoch = epoch;
+        }
         let before = self.places.get(&to).cloned();
         let expected = before.as_ref().is_some_and(|p| p.epoch == epoch && (p.next == seq || p.or == Some(seq)));
         if !expected {

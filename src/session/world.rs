@@ -23,6 +23,9 @@ use crate::store::{Append, Command, Memory, NotStored, Outcome};
 use crate::wire::schema::{self as s, Body, CloseCode, Cursor, ErrorCode, Frame, ReceiptKind, RecordKind, Role, SkipReason};
 use crate::wire::{Encoder, Fbb, Split, Verb, split};
 
+/// Where a session begins in a conversation: which, epoch, and what is next.
+pub(super) type Begins = (String, u64, u64);
+
 /// Of a connection that is not logged in.
 const NOBODY: SessionKey = SessionKey { index: u32::MAX, generation: u32::MAX };
 
@@ -41,7 +44,7 @@ pub(super) struct World {
     pub(super) appends_to_fail: usize,
     pub(super) store: Store,
     /// Logins that are through: who, and where he begins in direct conversations without being told.
-    pub(super) opened: Vec<(Client, Vec<(String, u64, u64)>)>,
+    pub(super) opened: Vec<(Client, Vec<Begins>)>,
     encoder: Encoder,
     policies: Policies,
     /// How often it was started.
@@ -531,7 +534,7 @@ impl World {
     }
 
     /// Where a device that has just logged in begins in direct conversations, as far as it is not going to be told: who, epoch, and what is next.
-    pub(super) fn up_to_date(&self, client: Client) -> Vec<(String, u64, u64)> {
+    pub(super) fn up_to_date(&self, client: Client) -> Vec<Begins> {
         let peer = &self.clients[client];
         let users = &self.shards[peer.shard as usize].users;
         let (user, session) = (users.user_of(peer.session), &users.sessions[peer.session.index]);
