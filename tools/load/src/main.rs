@@ -18,6 +18,7 @@ mod conduct;
 mod error;
 mod floor;
 mod machine;
+mod nats;
 mod options;
 mod pinger;
 mod report;
@@ -63,6 +64,7 @@ fn play(command: Command) -> Result<bool, Failure> {
         Command::Backlog { common, server, backlog } => self::backlog(&common, &server, &backlog),
         Command::Cold { common, server, cold } => self::cold(&common, &server, &cold),
         Command::Floor { common, members } => floor(&common, members),
+        Command::NatsFloor { options } => nats::run(&options),
         Command::FloorServer { cpu } => floor::serve(cpu).map(|()| true),
     }
 }

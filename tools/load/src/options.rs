@@ -11,6 +11,7 @@ use crate::account::{HEADER_BYTES, Pace, WINDOW_MAX};
 use crate::conduct::Half;
 use crate::error::Failure;
 use crate::machine;
+use crate::nats::NatsOptions;
 
 /// Messages that each publisher has outstanding while it lays them in store.
 const FILL_WINDOW: u32 = 64;
@@ -115,6 +116,11 @@ pub enum Command {
         /// Members who receive; the publisher is one more.
         #[arg(long, value_name = "M", default_value_t = 1000)]
         members: u32,
+    },
+    /// Another yardstick: publishes to a file stream of a nats-server with JetStream, and counts its acks.
+    NatsFloor {
+        #[command(flatten)]
+        options: NatsOptions,
     },
     /// The bare server of `floor`; it ends with its standard input.
     #[command(hide = true)]
