@@ -106,10 +106,10 @@ fn numbered(numbers: std::ops::RangeInclusive<u32>) -> Vec<String> {
     numbers.map(|n| n.to_string()).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_is_taken_back_is_gone_for_everyone() {
     let server = Server::start();
-    let (mut alice, mut bob) = (Person::arrives(&server.target, "alice").await, Person::arrives(&server.target, "bob").await);
+    let (alice, mut bob) = (Person::arrives(&server.target, "alice").await, Person::arrives(&server.target, "bob").await);
     let secret = alice.says(&direct("bob"), "secret").await;
     bob.hears().await;
     let refused = bob.client.retract(direct("alice"), secret).await.unwrap_err();
@@ -123,8 +123,8 @@ async fn what_is_taken_back_is_gone_for_everyone() {
     let third = alice.says(&direct("bob"), "third").await;
     assert_eq!((third.seq, bob.hears().await.seq), (3, 3));
 
-    let mut carol = bob.client.history(direct("alice"), Cursor::default(), Direction::backward);
-    let page = carol.next().await.unwrap().unwrap();
+    let mut history = bob.client.history(direct("alice"), Cursor::default(), Direction::backward);
+    let page = history.next().await.unwrap().unwrap();
     let shown: Vec<_> = page.messages.iter().map(|m| (m.seq, m.is_retracted, m.text().unwrap_or("?"))).collect();
     assert_eq!(shown, [(1, true, ""), (2, false, ""), (3, false, "third")]);
 }

@@ -124,7 +124,7 @@ fn cold(common: &Common, server: &Server, options: &ColdOptions) -> Result<bool,
     let run = options.run.map_or_else(run_number, |run| run.0);
     let workers = settings.cpus.len() as u32;
     let plan = Plan::cold(run, publishers.min(conversations), (conversations, messages), page, (reads, readers), workers);
-    let outcome = conduct::cold(plan, &settings, watched(server)?, options.half())?;
+    let outcome = conduct::cold(plan, &settings, watched(server)?, options.half(), options.rest())?;
     let figures = ColdFigures::from(&common.durability, &settings, &outcome);
     show(common, &figures.table(), &figures)?;
     Ok(figures.is_clean())

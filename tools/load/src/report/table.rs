@@ -139,7 +139,10 @@ fn troubles(t: &mut Table, f: &Figures) {
             f.client_was_the_limit,
             "this program was out of CPU: the figures may be its limit, not the server's; give it more --cpus",
         ),
-        (f.unsent > 0, "the server did not keep up with --rate: the latencies leave out messages that were never sent"),
+        (
+            f.unsent > 0 && f.rate_per_s.is_some(),
+            "the server did not keep up with --rate: the latencies leave out messages that were never sent",
+        ),
         (
             f.verified.as_ref().is_some_and(|v| v.unchecked > 0),
             "more was acknowledged than is remembered for --verify; see --verify-places",
