@@ -14,13 +14,14 @@
 
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
-use fjall::{AbstractTree, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use fjall::{AbstractTree, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot, UserKey};
 
 use super::error::OpenError;
 use super::journal_check::{self, Checked, Mode};
@@ -86,6 +87,22 @@ pub struct Rows {
 pub struct View {
     snapshot: Snapshot,
     rows: Keyspace,
+}
+
+/// What waits for flushes and compactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pressure {
+    /// Memtables that are not tables yet.
+    pub sealed_memtables: usize,
+    /// Runs of tables that are not merged yet.
+    pub level_0_runs: usize,
+}
+
+impl Pressure {
+    /// Whether a write must wait.
+    fn is_too_high(self) -> bool {
+        self.sealed_memtables >= SEALED_MEMTABLES_MAX || self.level_0_runs >= LEVEL_0_RUNS_MAX
+    }
 }
 
 impl Database {
@@ -275,10 +292,15 @@ impl Database {
         self.recover(marked, Mode::Strict, &AtomicU64::default()).map(drop)
     }
 
+    /// How much waits for flushes and compactions; nothing while it is closed.
+    pub fn pressure(&self) -> Pressure {
+        self.open.as_ref().map_or_else(Pressure::default, Rows::pressure)
+    }
+
     /// Waits until fjall would not halt the write.
     fn wait_for_room(&self) -> io::Result<()> {
         let rows = self.rows()?;
-        while rows.rows.sealed_memtable_count() >= SEALED_MEMTABLES_MAX || rows.rows.tree.l0_run_count() >= LEVEL_0_RUNS_MAX {
+        while rows.pressure().is_too_high() {
             // Says whether the worker has failed, and does nothing else when nothing is buffered.
             rows.database.persist(PersistMode::Buffer).map_err(into_io)?;
             std::thread::sleep(WAIT);
@@ -344,7 +366,8 @@ impl WriteRows for Database {
 /// The writer's own reads: nobody else writes, so no view is needed.
 impl ReadRows for Database {
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {
-        let value = self.rows()?.rows.get(key).map_err(into_io)?;
+        let rows = &self.rows()?.rows;
+        let value = rows.get(key).map_err(|error| unreadable(rows, key..=key, error))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
@@ -354,6 +377,10 @@ impl ReadRows for Database {
 }
 
 impl Rows {
+    fn pressure(&self) -> Pressure {
+        Pressure { sealed_memtables: self.rows.sealed_memtable_count(), level_0_runs: self.rows.tree.l0_run_count() }
+    }
+
     /// All rows as they are now. Keep it no longer than for one command: what it sees cannot be removed.
     pub fn view(&self) -> View {
         View { snapshot: self.database.snapshot(), rows: self.rows.clone() }
@@ -362,7 +389,7 @@ impl Rows {
 
 impl ReadRows for View {
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {
-        let value = self.snapshot.get(&self.rows, key).map_err(into_io)?;
+        let value = self.snapshot.get(&self.rows, key).map_err(|error| unreadable(&self.rows, key..=key, error))?;
         // A copy: a part of a block would keep the whole block in memory.
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
@@ -373,12 +400,30 @@ impl ReadRows for View {
         }
         let mut range = self.snapshot.range(&self.rows, from..to);
         while let Some(row) = if backward { range.next_back() } else { range.next() } {
-            let (key, value) = row.into_inner().map_err(into_io)?;
+            let (key, value) = row.into_inner().map_err(|error| unreadable(&self.rows, from..=to, error))?;
             if !visit(&key, &value) {
                 break;
             }
         }
         Ok(())
+    }
+}
+
+/// Adds to an error which file it is about, if it is about one.
+fn unreadable(rows: &Keyspace, range: RangeInclusive<&[u8]>, error: fjall::Error) -> io::Error {
+    /// Rows of each table that are read to find out.
+    const ROWS_MAX: usize = 10_000;
+    let error = into_io(error);
+    if error.kind() != io::ErrorKind::InvalidData {
+        return error;
+    }
+    let (from, to) = (UserKey::from(*range.start()), UserKey::from(*range.end()));
+    let version = rows.tree.current_version();
+    let damaged =
+        version.iter_tables().find(|table| table.range(from.clone()..=to.clone()).take(ROWS_MAX).any(|row| row.is_err()));
+    match damaged {
+        Some(table) => io::Error::new(error.kind(), format!("{} is damaged: {error}", table.path.display())),
+        None => error,
     }
 }
 
