@@ -37,7 +37,7 @@ fn shard(key: &Key) -> (Users, Effects) {
         users.login(Slot(i), credentials(frame).expect("credentials"), 1, NOW, &mut fx).expect("a session");
         let place = (EPOCH, 1);
         let user = format!("user{i}").as_str().into();
-        users.event(0, Event::MemberAdded { key: key.clone(), user, place, publisher: None }, NOW, &mut fx);
+        users.event(0, Event::MemberAdded { key: key.clone(), user, place, publisher: None }, &mut fx);
         answer(&mut users, &mut fx);
         clear(&mut fx);
     }
@@ -51,7 +51,7 @@ fn answer(users: &mut Users, fx: &mut Effects) {
             match request {
                 Request::Attach { key, session, .. } => {
                     let head = Head { epoch: EPOCH, first: 1, committed: 1, visible_from: 2 };
-                    users.event(0, Event::Attached { key, session, result: Ok(head) }, NOW, fx);
+                    users.event(0, Event::Attached { key, session, result: Ok(head) }, fx);
                 }
                 other => panic!("{other:?} was not expected"),
             }
@@ -94,7 +94,7 @@ fn fan_out(c: &mut Criterion) {
             b.iter(|| {
                 for _ in 0..messages {
                     let record = next(&[b'x'; 128]);
-                    users.event(0, Event::Delivered { key: key.clone(), record, publisher: None }, NOW, &mut fx);
+                    users.event(0, Event::Delivered { key: key.clone(), record, publisher: None }, &mut fx);
                 }
                 while users.has_work() {
                     users.work(usize::MAX, &mut fx);

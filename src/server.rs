@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -29,6 +29,10 @@ use crate::store::disk::{Manifest, OpenError, Opening, ShardStore, StoreOptions,
 
 /// Connections that the kernel completes before the server accepts them (bounded by net.core.somaxconn).
 const BACKLOG: i32 = 4096;
+/// How long a start waits for an address that is taken, and how often it looks.
+const ADDRESS_WAIT: Duration = Duration::from_millis(500);
+/// See [`ADDRESS_WAIT`].
+const ADDRESS_LOOK: Duration = Duration::from_millis(20);
 /// Epochs of one run come from a range that begins with the time of its start: 2^20 for each millisecond.
 const EPOCHS_PER_MS: u64 = 1 << 20;
 
@@ -82,8 +86,8 @@ impl std::error::Error for StartError {}
 pub fn serve(config: Config) -> Result<(), StartError> {
     let signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| StartError::Thread { what: "signal handling", error })?;
     let listen = |what, address| move |error| StartError::Listen { what, address, error };
-    let listeners = listeners(config.tcp, config.shards).map_err(listen("tcp", config.tcp))?;
-    let ops = TcpListener::bind(config.ops).map_err(listen("ops", config.ops))?;
+    let listeners = once_free(|| listeners(config.tcp, config.shards)).map_err(listen("tcp", config.tcp))?;
+    let ops = once_free(|| TcpListener::bind(config.ops)).map_err(listen("ops", config.ops))?;
     let tcp_address = listeners[0].local_addr().map_err(listen("tcp", config.tcp))?;
     let ops_address = ops.local_addr().map_err(listen("ops", config.ops))?;
 
@@ -170,6 +174,7 @@ fn store_options(config: &Config) -> StoreOptions {
     let limits = &config.limits;
     StoreOptions {
         cache_bytes: limits.store_cache_bytes,
+        memtable_bytes: limits.store_memtable_bytes,
         batch_rows_max: limits.batch_messages_max as usize,
         batch_bytes_max: limits.batch_bytes_max as usize,
         batch_age_us_max: limits.batch_age_us_max.into(),
@@ -185,6 +190,17 @@ fn end(control: JoinHandle<()>, waiter: signal_hook::iterator::Handle, health: &
     health.set(Phase::Stopped);
     let _ = control.join();
     tracing::info!("stopped");
+}
+
+/// Tries again for a moment while an address is taken: the sockets of a server that was killed are closed a little after it is gone.
+fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let until = Instant::now() + ADDRESS_WAIT;
+    loop {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => std::thread::sleep(ADDRESS_LOOK),
+            result => return result,
+        }
+    }
 }
 
 /// One listener for each shard, on the same address. It is bound once without SO_REUSEPORT, so that a second server there is refused.
@@ -222,7 +238,7 @@ fn start_shards(
     stop: &Arc<Stop>,
 ) -> Result<Vec<Hosted>, StartError> {
     let thread = |what| move |error| StartError::Thread { what, error };
-    let lanes = Lanes::mesh(config.limits.lane_capacity as usize, bells);
+    let lanes = Lanes::mesh(config.limits.lane_places(config.shards) as usize, bells);
     let limits = Arc::new(config.limits.clone());
     let Placement { slots, first_epoch, seed } = placement;
 

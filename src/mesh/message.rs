@@ -244,6 +244,8 @@ impl Request {
 pub enum Then {
     /// Go on with the change.
     Change(Box<GroupChange>),
+    /// Go on with the change of this number at the asking shard, when all that it hints are hinted.
+    Open { change: u32 },
     /// Send what `sender` has published meanwhile.
     Publish { sender: Name },
     /// Nobody waits for it.

@@ -1,9 +1,8 @@
-//! Cursors of a user and his devices on disk: written a little after they have moved, with what else has moved meanwhile. A receipt that wants an answer
-//! gets it when they are stored.
+//! Cursors of a user and his devices on disk: written at the end of the turn in which they have moved. The home of the conversation has gathered the receipts
+//! (`receipts_delay_ms`), so those that come together are one write. A receipt that wants an answer gets it when they are stored.
 
 use super::Users;
 use super::list::Entry;
-use crate::clock::Now;
 use crate::conversation::Key;
 use crate::effects::Effects;
 use crate::mesh::{Refusal, Reply};
@@ -28,17 +27,9 @@ pub(super) struct Unsaved {
     replies: Vec<Reply>,
 }
 
-/// A write of cursors that is to come.
-pub(super) struct ToWrite {
-    due_ms: u64,
-    user: u32,
-    key: Key,
-}
-
 impl Users {
     /// The cursors of an entry on disk have moved, or not; the receipt that said so is answered when what it says is stored.
-    pub(super) fn cursors_moved(&mut self, user: u32, key: &Key, moved: bool, reply: Reply, now: Now, fx: &mut Effects) {
-        let due_ms = now.mono_ms + u64::from(self.limits.receipts_delay_ms);
+    pub(super) fn cursors_moved(&mut self, user: u32, key: &Key, moved: bool, reply: Reply, fx: &mut Effects) {
         let Some(entry) = self.users[user].entry_mut(key) else { return self.done(reply, Ok(()), fx) };
         if !moved && entry.unsaved.is_none() {
             return self.done(reply, Ok(()), fx);
@@ -53,22 +44,15 @@ impl Users {
         if !was_queued {
             self.users[user].pending().writes += 1;
             self.writes += 1;
-            self.to_write.push_back(ToWrite { due_ms, user, key: key.clone() });
+            self.to_write.push_back((user, key.clone()));
         }
     }
 
-    /// Begins the writes that are due.
-    pub(super) fn write_cursors(&mut self, now: Now, fx: &mut Effects) {
-        for _ in 0..WRITES_PER_TURN {
-            let is_stopping = self.is_stopping;
-            let Some(write) = self.to_write.pop_front_if(|write| is_stopping || write.due_ms <= now.mono_ms) else { return };
-            self.write(write.user, write.key, fx);
-        }
-    }
-
-    /// When the next of them is due, in monotonic ms.
-    pub(super) fn next_write(&self) -> Option<u64> {
-        self.to_write.front().map(|write| if self.is_stopping { 0 } else { write.due_ms })
+    /// Begins the writes that are to come, as far as one turn should.
+    pub(super) fn write_cursors(&mut self, fx: &mut Effects) {
+        let count = self.to_write.len().min(WRITES_PER_TURN);
+        let now: Vec<(u32, Key)> = self.to_write.drain(..count).collect();
+        now.into_iter().for_each(|(user, key)| self.write(user, key, fx));
     }
 
     fn write(&mut self, user: u32, key: Key, fx: &mut Effects) {

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use super::list::{Entry, HintState};
 use super::mirror::{Item, Lag, Mirror, QUEUE_MAX};
 use super::receive::Filter;
-use super::start::Starting;
-use super::{More, Session, Users};
+use super::{Session, Users};
 use crate::conversation::{Key, Kind, Record};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{Event, Head, Page, Part, Read, ReadFor, Refusal, Request, SessionKey, Then};
@@ -323,12 +322,14 @@ impl Users {
             self.note(name, key, log)
         };
         let Some((user, number)) = listed else { return };
+        self.start_ahead(user, number, key, fx);
         let mut frame = None;
         for &index in &self.users[user].sessions {
             let session = &self.sessions[index];
             let generation = self.sessions.generation(index).unwrap_or_default();
             let has_ack = publisher == Some(SessionKey { index, generation });
-            if !has_ack && !session.more.as_ref().is_some_and(|more| more.will_catch_up(key, number)) {
+            let catches_up = session.more.as_ref().is_some_and(|more| more.catch_ups.iter().any(|c| c.key == *key));
+            if !has_ack && !catches_up {
                 let frame = frame.get_or_insert_with(|| fx.message(key, name, record)).clone();
                 fx.deliveries += 1;
                 fx.send(session.connection, frame, Weight::Data);
@@ -363,18 +364,11 @@ impl Users {
             return Some((user, 0));
         };
         entry.log = Some((record.epoch, record.seq));
-        if *record.sender != *name {
-            // Before he wrote it, the list of either had the conversation.
-            entry.hint = HintState::Ready;
+        let number = entry.number;
+        if *record.sender != *name && !self.users[user].is_opening(key) {
+            // Before the other wrote it, the list of either had the conversation. What this one has waiting goes first, though.
+            self.users[user].entry_mut(key).into_iter().for_each(|entry| entry.hint = HintState::Ready);
         }
-        Some((user, entry.number))
-    }
-}
-
-impl More {
-    /// Whether a direct conversation, at this place of the list, comes to the session page by page: then nothing comes live.
-    fn will_catch_up(&self, key: &Key, number: u32) -> bool {
-        let is_to_come = |starting: &Starting| starting.is_before(number) && !starting.has_named(key);
-        self.catch_ups.iter().any(|c| c.key == *key) || self.starting.as_deref().is_some_and(is_to_come)
+        Some((user, number))
     }
 }

@@ -108,13 +108,18 @@ impl Users {
         let key = Key::new("", Address::Group(id));
         let actor = self.user_of(reply.session).name.clone();
         self.sessions[reply.session.index].outstanding += 1;
-        let reply = self.open_change(reply);
-        self.next_hint_or_change(Box::new(GroupChange { key, actor, reply, change, hints }), fx);
+        let change = Box::new(GroupChange { key, actor, reply, change, hints });
+        if self.policies.is_on_disk(Kind::Group) {
+            self.open_change(change, fx)
+        } else {
+            self.next_hint_or_change(change, fx)
+        }
         Ok(())
     }
 
     pub(super) fn changed(&mut self, key: &Key, reply: Reply, created: bool, result: Result<Placed, Refusal>, fx: &mut Effects) {
-        let reply = self.close_change(key, reply, result.is_err());
+        let on_disk = self.policies.is_on_disk(Kind::Group);
+        let reply = if on_disk { self.close_change(key, reply.reference as u32, result.is_err()) } else { reply };
         let Some(connection) = self.answered(reply) else { return };
         if let Ok(placed) = result {
             self.remember_ack(reply.session, (placed.epoch, placed.seq));

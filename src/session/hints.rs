@@ -21,6 +21,12 @@ pub(super) struct Opening {
     waiting: Vec<Publish>,
 }
 
+impl Opening {
+    pub(super) fn is_of(&self, key: &Key) -> bool {
+        self.key == *key
+    }
+}
+
 impl Users {
     // ---- who wants to write first
 
@@ -91,11 +97,10 @@ impl Users {
         }
     }
 
-    /// A change of a group goes through the lists of those whom it adds, one by one, and then to the group.
+    /// A change of a group in memory goes through the lists of those whom it adds, one by one, and then to the group.
     pub(super) fn next_hint_or_change(&mut self, mut change: Box<GroupChange>, fx: &mut Effects) {
         let (home, request) = match change.hints.pop() {
             Some(user) => {
-                self.will_hint(&change, &user);
                 let home = self.slots.home(user.as_bytes());
                 (home, Request::Hint { user, key: change.key.clone(), then: Then::Change(change) })
             }
@@ -108,7 +113,12 @@ impl Users {
     pub(super) fn hinted(&mut self, key: Key, then: Then, result: Result<(), Refusal>, fx: &mut Effects) {
         match (then, result) {
             (Then::Change(change), Ok(())) => self.next_hint_or_change(change, fx),
-            (Then::Change(change), Err(refusal)) => self.change_not_hinted(&change, refusal, fx),
+            (Then::Change(change), Err(refusal)) => {
+                if self.answered(change.reply).is_some() {
+                    self.refuse(change.reply, refusal, fx);
+                }
+            }
+            (Then::Open { change }, result) => self.change_hinted(&key, change, result, fx),
             (Then::Publish { sender }, result) if self.policies.is_on_disk(Kind::Direct) => {
                 self.opened(&key, &sender, result, fx)
             }
@@ -147,7 +157,7 @@ impl Users {
 
     /// A list on disk. The user need not be in memory for it, and does not come there because of it.
     fn hint_on_disk(&mut self, from: ShardId, user: Name, key: Key, then: Then, fx: &mut Effects) {
-        if matches!(then, Then::Change(_)) {
+        if matches!(then, Then::Open { .. }) {
             self.expect_member(&key, &user);
         }
         let known = self.find_user(&user).filter(|&index| self.users[index].is_loaded);
@@ -167,7 +177,6 @@ impl Users {
     /// The store has put it into a list, or could not.
     pub(super) fn hint_stored(&mut self, hint: Hint, result: Result<Listed, NotStored>, fx: &mut Effects) {
         let Hint { user, key, from, then, .. } = hint;
-        let is_change = matches!(then, Then::Change(_));
         let result = match result {
             Ok(Listed { number, dropped }) => {
                 if let Some(user) = self.find_user(&user) {
@@ -177,9 +186,6 @@ impl Users {
             }
             Err(why) => Err(refusal(why)),
         };
-        if is_change && result.is_err() {
-            self.not_expected(&key, &user);
-        }
         if then != Then::Nothing {
             fx.event(from, Event::Hinted { key, then, result });
         }

@@ -205,8 +205,8 @@ impl Users {
         }
     }
 
-    /// Users whose time of lingering is over are seen to be gone; cursors that have moved are written.
-    pub fn tick(&mut self, now: Now, fx: &mut Effects) {
+    /// Users whose time of lingering is over are seen to be gone.
+    pub fn tick(&mut self, now: Now) {
         while let Some(&(due, user, generation)) = self.lingering.front() {
             if due > now.mono_ms {
                 break;
@@ -218,7 +218,6 @@ impl Users {
                 self.rest(user, now);
             }
         }
-        self.write_cursors(now, fx);
         self.forget_resting(now);
     }
 
@@ -227,7 +226,7 @@ impl Users {
         let gone_at_ms = self.lingering.front().map(|&(due, ..)| due);
         // Those who rest wait for the store, or for the next turn.
         let forget_at_ms = self.has_too_many_resting().then_some(now.mono_ms + 1);
-        let times = [gone_at_ms, self.next_write(), forget_at_ms];
+        let times = [gone_at_ms, forget_at_ms];
         times.into_iter().flatten().min().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(now.mono_ms)))
     }
 

@@ -6,9 +6,11 @@
 //! [`list`], until he goes ([`resting`]).
 
 mod catch_up;
+mod changes;
 mod credits;
 mod cursors;
-mod expected;
+#[cfg(test)]
+mod durable;
 mod fan_out;
 pub mod frames;
 mod groups;
@@ -35,6 +37,7 @@ mod user;
 mod world;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 pub use loading::{LoggedIn, Login, LoginKey};
@@ -52,9 +55,8 @@ use crate::slab::{Index, Slab};
 use crate::slot::{ShardId, Slots};
 use crate::wire::schema::{self as s, Body, CloseCode, ErrorCode, Frame};
 use crate::wire::{self, AddressError};
+use changes::OpenChange;
 use credits::Credits;
-use cursors::ToWrite;
-use expected::OpenChange;
 use lists::Gather;
 use loading::WaitingLogin;
 use mirror::Mirror;
@@ -92,16 +94,16 @@ pub struct Users {
     loads: usize,
     /// Sessions that have not seen all of their user's list and may go on, oldest first.
     starting: VecDeque<SessionKey>,
-    /// Cursors that have moved and are to be written: in the order of time, since all wait equally long.
-    to_write: VecDeque<ToWrite>,
+    /// Cursors that have moved and are to be written: of which user, in which conversation.
+    to_write: VecDeque<(u32, Key)>,
     /// Those, and the writes of cursors that are on their way.
     writes: u32,
     /// Entries that are being struck from lists on disk.
     strikes: u32,
     /// Users without sessions whose list is on disk as well, by the time at which they came to rest.
-    resting: BTreeMap<u64, u32>,
+    resting: BTreeMap<NonZeroU64, u32>,
     /// How many ever came to rest.
-    rested: u64,
+    rested: NonZeroU64,
     /// Users whose last session left, and when they will be seen to be gone: in the order of time, since all wait equally long.
     lingering: VecDeque<(u64, u32, u32)>,
     /// News for other shards that wait for room in their lanes.
@@ -206,8 +208,8 @@ impl Users {
             writes: 0,
             strikes: 0,
             resting: BTreeMap::new(),
-            rested: 0,
-            credits: Credits::new(slots.shards(), limits.lane_capacity),
+            rested: NonZeroU64::MIN,
+            credits: Credits::new(slots.shards(), limits.lane_places(slots.shards().into())),
             lingering: VecDeque::new(),
             news: VecDeque::new(),
             is_stopping: false,
@@ -271,7 +273,7 @@ impl Users {
     }
 
     /// What another home says, or this one to itself.
-    pub fn event(&mut self, from: ShardId, event: Event, now: Now, fx: &mut Effects) {
+    pub fn event(&mut self, from: ShardId, event: Event, fx: &mut Effects) {
         if event.is_answer() {
             self.credits.give_back(from, fx);
         }
@@ -283,7 +285,7 @@ impl Users {
             Event::Members { key, reply, result } => self.members_listed(&key, reply, result, fx),
             Event::Described { part, description } => self.described(part, description, fx),
             Event::Done { reply, result } => self.done(reply, result, fx),
-            Event::Noted { key, reply, kind, cursor, result } => self.noted(&key, reply, kind, cursor, result, now, fx),
+            Event::Noted { key, reply, kind, cursor, result } => self.noted(&key, reply, kind, cursor, result, fx),
             Event::Receivers { key, part, result } => self.receivers_known(&key, part, result, fx),
             Event::Counted { part, sessions } => self.counted(part, sessions, fx),
             Event::Hinted { key, then, result } => self.hinted(key, then, result, fx),
@@ -331,13 +333,14 @@ impl Users {
     pub fn work(&mut self, room: usize, fx: &mut Effects) {
         self.fan_out(fx);
         self.start_sessions(fx);
+        self.write_cursors(fx);
         let news = self.news.len().min(room);
         fx.events.extend(self.news.drain(..news));
     }
 
     /// Whether [`Self::work`] has more to do.
     pub fn has_work(&self) -> bool {
-        !self.fanning_out.is_empty() || !self.starting.is_empty() || !self.news.is_empty()
+        !self.fanning_out.is_empty() || !self.starting.is_empty() || !self.to_write.is_empty() || !self.news.is_empty()
     }
 
     /// From now on nothing is published. What was is still delivered.

@@ -1,7 +1,6 @@
 //! Receipts: a session says how far its device has received, or its user has read. The home of the conversation judges, remembers and tells others.
 
 use super::{Outcome, Users, address, bad_request};
-use crate::clock::Now;
 use crate::conversation::Key;
 use crate::effects::{Effects, Weight};
 use crate::id::Address;
@@ -22,7 +21,6 @@ impl Users {
     }
 
     /// The home has taken a receipt, or not. Only what it has taken moves the cursors that are stored here.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn noted(
         &mut self,
         key: &Key,
@@ -30,12 +28,17 @@ impl Users {
         kind: ReceiptKind,
         (epoch, seq): (u64, u64),
         result: Result<(), Refusal>,
-        now: Now,
         fx: &mut Effects,
     ) {
         let on_disk = self.policies.is_on_disk(key.kind());
         let devices_max = self.limits.sessions_per_user_max as usize;
         let known = self.session(reply.session).map(|session| (session.user, session.device.clone()));
+        if let (Some((user, _)), Ok(())) = (&known, result)
+            && self.is_starting(*user)
+            && let Some(number) = self.users[*user].entry(key).map(|entry| entry.number)
+        {
+            self.start_ahead(*user, number, key, fx);
+        }
         if let (Some((user, device)), Ok(())) = (known, result)
             && let Some(entry) = self.users[user].entry_mut(key)
             && (entry.epoch == 0 || entry.epoch == epoch || on_disk)
@@ -52,7 +55,7 @@ impl Users {
                 _ => entry.delivered(&device, seq, devices_max),
             };
             if on_disk {
-                return self.cursors_moved(user, key, has_moved || is_new_epoch, reply, now, fx);
+                return self.cursors_moved(user, key, has_moved || is_new_epoch, reply, fx);
             }
         }
         self.done(reply, result, fx);

@@ -18,7 +18,7 @@ impl Users {
         if !self.lists_on_disk || !*is_loaded {
             return self.forget_if_empty(user, now);
         }
-        self.rested += 1;
+        self.rested = self.rested.saturating_add(1);
         *resting = Some(self.rested);
         self.resting.insert(self.rested, user);
     }

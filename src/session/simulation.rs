@@ -310,7 +310,7 @@ impl View {
                 r.seq >= place.or.unwrap_or(place.next) && !filtered && !own
             };
             let missing: Vec<u64> = log.records.iter().filter(is_wanted).map(|r| r.seq).collect();
-            assert!(missing.is_empty(), "{to}: {missing:?} never came; {place:?}");
+            assert!(missing.is_empty(), "{} {to}: {missing:?} never came; {place:?}", self.user);
         }
     }
 }

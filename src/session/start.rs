@@ -29,13 +29,9 @@ pub(super) struct Starting {
 }
 
 impl Starting {
-    /// Whether it is still to see to this place of the list: nothing that comes live there may pass its backlog.
-    pub(super) fn is_before(&self, number: u32) -> bool {
+    /// Whether it is still to see to this place of the list.
+    fn is_before(&self, number: u32) -> bool {
         number > self.after && number <= self.until[usize::from(number >= FIRST_IN_MEMORY)]
-    }
-
-    pub(super) fn has_named(&self, key: &Key) -> bool {
-        self.named.contains(key)
     }
 
     /// The client has asked for a conversation by itself, or does not want it.
@@ -136,6 +132,27 @@ impl Users {
             }
         }
         self.tidy(session);
+    }
+
+    /// Whether a session of the user has not seen all of his list.
+    pub(super) fn is_starting(&self, user: u32) -> bool {
+        let has_begun = |&index: &u32| self.sessions[index].more.as_ref().is_some_and(|more| more.starting.is_some());
+        self.users[user].sessions.iter().any(has_begun)
+    }
+
+    /// Something moves in a conversation of a user's list: his sessions that have not come to it begin there now, as if they had when they logged in.
+    pub(super) fn start_ahead(&mut self, user: u32, number: u32, key: &Key, fx: &mut Effects) {
+        for at in 0..self.users[user].sessions.len() {
+            let index = self.users[user].sessions[at];
+            let starting = self.sessions[index].more.as_mut().and_then(|more| more.starting.as_mut());
+            let Some(starting) = starting.filter(|starting| starting.is_before(number)) else { continue };
+            if starting.named.insert(key.clone()) {
+                let session = self.key_of_index(index);
+                if let Some(start) = self.start_of(session, user, key) {
+                    self.attach(session, key.clone(), start, fx);
+                }
+            }
+        }
     }
 
     /// Where the session begins in a conversation of its user's list. `None`: there is nothing for it, or it has begun.

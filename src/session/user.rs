@@ -1,6 +1,7 @@
 //! One user: his sessions, his conversations, and who watches him.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -30,7 +31,7 @@ pub(super) struct User {
     /// Sessions that want to know whether he is there, each with the conversation that lets it, hashed: that must stay in his list.
     pub(super) watchers: BTreeMap<(ShardId, SessionKey), u64>,
     /// Since when he rests, if he does: see [`super::resting`].
-    pub(super) resting: Option<u64>,
+    pub(super) resting: Option<NonZeroU64>,
     pub(super) pending: Option<Box<Pending>>,
 }
 
@@ -105,6 +106,11 @@ impl User {
 
     pub(super) fn pending(&mut self) -> &mut Pending {
         self.pending.get_or_insert_default()
+    }
+
+    /// Whether something that he published waits until the lists of both users know of the conversation.
+    pub(super) fn is_opening(&self, key: &Key) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.openings.iter().any(|opening| opening.is_of(key)))
     }
 
     /// Something that was under way is over.

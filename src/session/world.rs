@@ -343,19 +343,23 @@ impl World {
 
     /// Sends a frame with the next `ref`, which it gives.
     pub(super) fn send<V: Verb>(&mut self, client: Client, build: impl FnOnce(&mut Fbb) -> WIPOffset<V>) -> u64 {
+        self.clients[client].last_ref += 1;
+        let reference = self.clients[client].last_ref;
+        self.send_as(client, reference, build);
+        reference
+    }
+
+    fn send_as<V: Verb>(&mut self, client: Client, reference: u64, build: impl FnOnce(&mut Fbb) -> WIPOffset<V>) {
         let peer = &mut self.clients[client];
-        peer.last_ref += 1;
-        let (reference, shard, session) = (peer.last_ref, peer.shard, peer.session);
+        let (shard, session) = (peer.shard, peer.session);
         let bytes = self.encoder.frame(reference, build).to_vec();
         if peer.login.is_some() {
-            peer.early.push_back(bytes);
-            return reference;
+            return peer.early.push_back(bytes);
         }
         let frame = crate::wire::read(&bytes).expect("what a client encodes is sound");
         let node = &mut self.shards[shard as usize];
         node.users.frame(session, frame, self.now, &mut node.fx);
         self.absorb(shard);
-        reference
     }
 
     pub(super) fn publish(&mut self, client: Client, to: &str, body: &str) -> u64 {
@@ -458,11 +462,20 @@ impl World {
     }
 
     pub(super) fn receipt(&mut self, client: Client, to: &str, kind: ReceiptKind, cursor: (u64, u64)) -> u64 {
+        self.send(client, |b| receipt(b, to, kind, cursor))
+    }
+
+    pub(super) fn retract(&mut self, client: Client, to: &str, cursor: (u64, u64)) -> u64 {
         self.send(client, |b| {
             let conversation = Some(conversation(b, to));
             let cursor = Cursor::new(cursor.0, cursor.1);
-            s::Receipt::create(b, &s::ReceiptArgs { conversation, kind, cursor: Some(&cursor) })
+            s::Retract::create(b, &s::RetractArgs { conversation, cursor: Some(&cursor) })
         })
+    }
+
+    /// A receipt that wants no answer.
+    pub(super) fn say_receipt(&mut self, client: Client, to: &str, kind: ReceiptKind, cursor: (u64, u64)) {
+        self.send_as(client, 0, |b| receipt(b, to, kind, cursor));
     }
 
     pub(super) fn list(&mut self, client: Client) -> u64 {
@@ -544,7 +557,7 @@ impl World {
     pub(super) fn take_event(&mut self, at: ShardId, from: ShardId) -> bool {
         let node = &mut self.shards[at as usize];
         let Some(event) = node.events[from as usize].pop_front() else { return false };
-        node.users.event(from, event, self.now, &mut node.fx);
+        node.users.event(from, event, &mut node.fx);
         self.absorb(at);
         true
     }
@@ -631,7 +644,7 @@ impl World {
 
     /// Events that fit into every lane.
     fn room(&self, at: ShardId) -> usize {
-        let capacity = self.limits.lane_capacity as usize;
+        let capacity = self.limits.lane_places(self.shards.len()) as usize;
         self.shards.iter().map(|node| capacity - node.events[at as usize].len()).min().unwrap_or(0)
     }
 
@@ -671,7 +684,7 @@ impl World {
         self.now.wall_ms += ms;
         for at in 0..self.shards.len() {
             let node = &mut self.shards[at];
-            node.users.tick(self.now, &mut node.fx);
+            node.users.tick(self.now);
             node.conversations.tick(self.now, &mut node.fx);
             self.absorb(at as ShardId);
         }
@@ -679,7 +692,7 @@ impl World {
 
     /// Time passes until something is written that waits for more. Says whether there is something.
     fn pass_to_next_write(&mut self) -> bool {
-        let writes = self.shards.iter().flat_map(|node| [node.users.next_write(), node.conversations.next_tick_ms()]);
+        let writes = self.shards.iter().map(|node| node.conversations.next_tick_ms());
         let Some(due_ms) = writes.flatten().min() else { return false };
         self.pass(due_ms.saturating_sub(self.now.mono_ms));
         true
@@ -774,7 +787,7 @@ impl World {
                     rest = &rest[length..];
                 }
             }
-            let capacity = self.limits.lane_capacity as usize;
+            let capacity = self.limits.lane_places(self.shards.len()) as usize;
             for (to, request) in requests {
                 let lane = &mut self.shards[to as usize].requests[at as usize];
                 lane.push_back(request);
@@ -845,6 +858,12 @@ impl World {
         let counted: BTreeMap<_, _> = self.shards.iter().flat_map(|node| node.conversations.interests()).collect();
         assert_eq!(attached, counted, "homes count the attachments that there are");
     }
+}
+
+fn receipt(b: &mut Fbb, to: &str, kind: ReceiptKind, cursor: (u64, u64)) -> WIPOffset<s::Receipt<'static>> {
+    let conversation = Some(conversation(b, to));
+    let cursor = Cursor::new(cursor.0, cursor.1);
+    s::Receipt::create(b, &s::ReceiptArgs { conversation, kind, cursor: Some(&cursor) })
 }
 
 /// The address of a conversation, from the way people write it.

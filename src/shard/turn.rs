@@ -117,7 +117,7 @@ impl Shard {
     fn take_event(&mut self, from: ShardId, event: Event) {
         match event {
             Event::HandedOver(connection) => self.taken_over(*connection),
-            event => self.users.event(from, event, self.now, &mut self.fx),
+            event => self.users.event(from, event, &mut self.fx),
         }
         self.stage();
     }
@@ -164,7 +164,7 @@ impl Shard {
     }
 
     fn tick(&mut self) {
-        self.users.tick(self.now, &mut self.fx);
+        self.users.tick(self.now);
         self.conversations.tick(self.now, &mut self.fx);
         let mut due = std::mem::take(&mut self.due);
         self.timers.advance(self.now.mono_ms, &mut due);

@@ -25,7 +25,7 @@ use fjall::{AbstractTree, Keyspace, KeyspaceCreateOptions, PersistMode, Readable
 
 use super::error::OpenError;
 use super::journal_check::{self, Checked, Mode};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, sync_dir};
 use super::mark::{Mark, Marked};
 use super::options::StoreOptions;
 use super::stamp::{self, Owner, Stamp};
@@ -162,11 +162,20 @@ impl Database {
             journal_check::cut(torn)?;
         }
         self.open_rows()?;
+        // What the last process wrote and did not sync is shown from now on: it must not go with the machine any more.
+        self.sync_all()?;
+        // fjall makes directories and does not sync the names of all of them: a new partition could vanish with everything in it.
+        sync_dirs(&self.dir).map_err(|error| OpenError::File { path: self.dir.clone(), error })?;
         let number = self.verify(&checked, mode)?;
         self.expect_through(marked, number)?;
         (self.number, self.synced) = (number, number);
         self.mark.set(number).map_err(|error| OpenError::File { path: self.dir.clone(), error })?;
         Ok(Recovered { number, torn_bytes })
+    }
+
+    fn sync_all(&self) -> Result<(), OpenError> {
+        let synced = self.rows().and_then(|rows| rows.database.persist(PersistMode::SyncAll).map_err(into_io));
+        synced.map_err(|error| self.does_not_open(error))
     }
 
     fn expect_through(&self, marked: u64, found: u64) -> Result<(), OpenError> {
@@ -249,6 +258,14 @@ impl Database {
     /// Those of the file system. Nothing is lost by it.
     pub fn sync_mark(&mut self) -> io::Result<()> {
         self.mark.sync()
+    }
+
+    /// Everything that is in memory becomes tables, and all tables one.
+    #[cfg(test)]
+    pub(super) fn compact(&self) {
+        let rows = &self.rows().expect("it is open").rows;
+        rows.rotate_memtable_and_wait().expect("the disk works");
+        rows.major_compact().expect("the disk works");
     }
 
     /// Drops the database. All clones of [`Self::rows`] must be gone.
@@ -474,4 +491,15 @@ fn into_io(error: fjall::Error) -> io::Error {
         Error::Poisoned => io::Error::other("an earlier write or a background thread has failed; the log says why"),
         error => io::Error::new(io::ErrorKind::InvalidData, error),
     }
+}
+
+/// Makes the names of all files and directories in a tree survive the machine.
+fn sync_dirs(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_dirs(&entry.path())?;
+        }
+    }
+    sync_dir(dir)
 }

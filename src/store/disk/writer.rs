@@ -76,6 +76,8 @@ impl Writer {
             self.gather();
             if self.logic.batch().commands > 0 {
                 self.commit();
+                // One slice, also when there is never nothing else to do.
+                self.sweep();
             } else if !self.sweep() {
                 if self.lanes.is_over() {
                     break;
@@ -277,7 +279,7 @@ impl Writer {
         }
     }
 
-    /// One slice of removing what expired, when nothing else is to be done. Says whether something was removed.
+    /// One slice of removing what expired, if it is time. Nothing may be staged. Says whether something was removed.
     fn sweep(&mut self) -> bool {
         let now = self.clock.now();
         if now.mono_ms < self.swept_at_ms + SWEEP_EVERY_MS {

@@ -96,12 +96,12 @@ impl Partition {
         if record.content.kind != RecordKind::message {
             self.change_group(place, record, now, rows, &mut head, &mut consequences)?;
         }
-        let key = rows::head_key(place.row).to_vec();
-        match head {
-            Head::Same => {}
-            Head::Put(head) => consequences.rows.push((key, Some(head.value()))),
-            Head::Remove => consequences.rows.push((key, None)),
-        }
+        let new_head = match head {
+            Head::Same => None,
+            Head::Put(head) => Some(Some(head.value())),
+            Head::Remove => Some(None),
+        };
+        consequences.rows.extend(new_head.map(|value| (rows::head_key(place.row).to_vec(), value)));
         if record.content.target != 0 {
             consequences.taken_back = self.take_back(place, record.content.target, rows)?;
         }

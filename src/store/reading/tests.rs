@@ -203,6 +203,9 @@ fn where_a_log_ends_is_known_whatever_is_left_of_it() {
     assert_eq!(ends(&mut store), (4, 3, 1003));
     (1..=3).for_each(|seq| store.disk.erase(&rows::log_key(place(&direct()), seq)));
     assert_eq!(ends(&mut store), (4, 3, 0));
+    let mut store = log_of(3, 10);
+    store.execute(0, put_head(&direct(), EPOCH, 9));
+    assert_eq!(ends(&mut store), (9, 8, 1003), "behind its last row");
 }
 
 #[test]

@@ -87,6 +87,11 @@ impl Server {
         self.end();
     }
 
+    /// SIGKILL; it may end later, when what it waits for in the kernel lets it go.
+    pub fn begin_kill(&mut self) {
+        let _ = self.child.kill();
+    }
+
     /// Waits for its own end. None: it lives when the time is up.
     pub fn ends(&mut self, timeout: Duration) -> Option<ExitStatus> {
         // Its stdout ends when it ends, so there is nothing to poll.

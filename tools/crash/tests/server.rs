@@ -69,6 +69,11 @@ fn a_server_that_does_not_sync_is_caught_by_a_loss_of_power() {
     }
 }
 
+/// Whether what was found is what an early ack leads to: an acknowledged message is gone, or others had been shown what is gone.
+fn shows_a_loss(said: &str) -> bool {
+    ["Lost: ", "Gap: ", "Live: "].iter().any(|rule| said.lines().any(|line| line.starts_with(rule)))
+}
+
 /// The server built with the feature that lets it lie, in a target directory of its own.
 fn lying_server() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -82,11 +87,16 @@ fn lying_server() -> PathBuf {
 
 #[test]
 #[ignore = "builds the server once more, with the feature test-faults; run with: cargo test -p campanile-crash --test server -- --ignored"]
-fn an_ack_before_the_append_is_caught_by_a_kill() {
+fn an_ack_before_the_append_is_caught() {
+    if without_fuse() {
+        return;
+    }
+    // Between such an ack and its append lies next to nothing; with a disk that takes its time there is a moment to strike in.
     let server = lying_server();
     let server = server.to_str().unwrap();
-    let said = ends(VIOLATED, &["--cycles", "20", "--seed", "18", "--server", server, "--ack-fault", "before-append"]);
-    assert!(said.contains("Lost: "), "{said}");
+    let said =
+        ends(VIOLATED, &["--cycles", "40", "--seed", "18", "--server", server, "--ack-fault", "before-append", "--power-loss"]);
+    assert!(shows_a_loss(&said), "{said}");
 }
 
 #[test]
@@ -98,6 +108,6 @@ fn an_ack_before_the_sync_is_caught_by_a_loss_of_power() {
     let server = lying_server();
     let server = server.to_str().unwrap();
     let said =
-        ends(VIOLATED, &["--cycles", "20", "--seed", "19", "--server", server, "--ack-fault", "before-sync", "--power-loss"]);
-    assert!(said.contains("Lost: "), "{said}");
+        ends(VIOLATED, &["--cycles", "40", "--seed", "19", "--server", server, "--ack-fault", "before-sync", "--power-loss"]);
+    assert!(shows_a_loss(&said), "{said}");
 }

@@ -17,20 +17,38 @@ pub enum Step {
     Create = 1,
     /// Members join.
     Join = 2,
+    /// Messages are laid in store.
+    Fill = 3,
+    /// Their senders say that they have read them.
+    Receipts = 4,
+    /// Pages are read.
+    Read = 5,
     /// Publishing, from and until the times that are told.
-    Run = 3,
+    Run = 6,
     /// Nothing is published; what is outstanding is read.
-    Drain = 4,
+    Drain = 7,
     /// Workers hand in what was acknowledged.
-    HandIn = 5,
+    HandIn = 8,
     /// It is read back.
-    ReadBack = 6,
+    ReadBack = 9,
     /// Workers end.
-    Stop = 7,
+    Stop = 10,
 }
 
-const STEPS: [Step; 8] =
-    [Step::LogIn, Step::Create, Step::Join, Step::Run, Step::Drain, Step::HandIn, Step::ReadBack, Step::Stop];
+/// By their numbers.
+const STEPS: [Step; 11] = [
+    Step::LogIn,
+    Step::Create,
+    Step::Join,
+    Step::Fill,
+    Step::Receipts,
+    Step::Read,
+    Step::Run,
+    Step::Drain,
+    Step::HandIn,
+    Step::ReadBack,
+    Step::Stop,
+];
 
 /// What a worker did so far, for progress and for knowing when a step is over. Written by that worker once per turn.
 #[derive(Debug, Default)]
@@ -50,6 +68,12 @@ pub struct Block {
     pub acked: AtomicU64,
     /// See [`crate::account::Tally`].
     pub read: AtomicU64,
+    /// Receipts that were answered.
+    pub receipts: AtomicU64,
+    /// Pages read.
+    pub pages: AtomicU64,
+    /// Users who have all that was laid in store for them.
+    pub caught_up: AtomicU64,
     /// 1 when its ledger was handed in.
     pub handed_in: AtomicU64,
     /// Logs read back.
@@ -71,6 +95,9 @@ pub struct Totals {
     pub refused: u64,
     pub acked: u64,
     pub read: u64,
+    pub receipts: u64,
+    pub pages: u64,
+    pub caught_up: u64,
     pub handed_in: u64,
     pub readings: u64,
     pub read_back: u64,
@@ -171,6 +198,9 @@ impl Stage {
             refused: sum.refused + b.refused.load(Ordering::Relaxed),
             acked: sum.acked + b.acked.load(Ordering::Relaxed),
             read: sum.read + b.read.load(Ordering::Relaxed),
+            receipts: sum.receipts + b.receipts.load(Ordering::Relaxed),
+            pages: sum.pages + b.pages.load(Ordering::Relaxed),
+            caught_up: sum.caught_up + b.caught_up.load(Ordering::Relaxed),
             handed_in: sum.handed_in + b.handed_in.load(Ordering::Relaxed),
             readings: sum.readings + b.readings.load(Ordering::Relaxed),
             read_back: sum.read_back + b.read_back.load(Ordering::Relaxed),

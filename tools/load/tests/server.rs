@@ -65,3 +65,47 @@ fn what_has_no_room_is_told() {
     assert_counts(&figures["verified"], &[("acked", 50), ("missing", 0)]);
     assert!(figures["verified"]["unchecked"].as_u64() > Some(0), "{figures:#}");
 }
+
+#[test]
+fn all_who_log_in_at_once_get_what_waits_for_them() {
+    let server = Server::start(&KEEP_ALL);
+    let options = "--users 40 --messages 30 --publishers 7 --pings --cpus 0,1";
+    let (output, figures) = load("backlog", &format!("backlog --target {} {options}", server.target));
+    assert!(output.status.success(), "{}\n{figures:#}", String::from_utf8_lossy(&output.stderr));
+    assert_counts(&figures, &[("caught_up", 40), ("delivered", 1200), ("expected", 1200), ("filled_messages", 1200)]);
+    assert_counts(&figures, &[("lost", 0), ("duplicated", 0), ("out_of_order", 0), ("unexpected", 0), ("gaps", 0)]);
+    for key in ["catch_up_us", "caught_up_after_us", "pings_before_us", "pings_during_us"] {
+        assert!(figures[key]["p50"].as_f64() > Some(0.0), "{key}: {figures:#}");
+    }
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(table.contains("40 of 40"), "{table}");
+}
+
+#[test]
+fn a_backlog_that_is_not_kept_is_lost() {
+    let server = Server::start(&["--direct-durability", "memory", "--direct-history-messages-max", "10"]);
+    let options = "--users 3 --messages 30 --publishers 1 --drain 1";
+    let (output, figures) = load("backlog-lost", &format!("backlog --target {} {options}", server.target));
+    assert_eq!(output.status.code(), Some(1), "{figures:#}");
+    assert_counts(&figures, &[("caught_up", 0), ("delivered", 30), ("lost", 60), ("gaps", 3)]);
+}
+
+#[test]
+fn the_newest_messages_of_cold_conversations_are_read() {
+    let server = Server::start(&KEEP_ALL);
+    let (target, pid) = (&server.target, server.pid());
+    let options = "--conversations 50 --messages 1040 --publishers 4 --page 20 --reads 200 --readers 3 --cpus 0,1";
+    let (output, figures) = load("cold", &format!("cold --target {target} --server-pid {pid} {options}"));
+    assert!(output.status.success(), "{}\n{figures:#}", String::from_utf8_lossy(&output.stderr));
+    assert_counts(&figures, &[("reads", 200), ("wrong", 0), ("unexpected", 0)]);
+    assert!(figures["server_rss_after_reads_bytes"].as_u64() > Some(1 << 20), "{figures:#}");
+
+    let run = figures["run"].as_str().expect("a number");
+    let again = format!("cold --target {target} {options} --only read --run {run}");
+    let (output, figures) = load("cold-again", &again);
+    assert!(output.status.success(), "{}\n{figures:#}", String::from_utf8_lossy(&output.stderr));
+    assert_counts(&figures, &[("reads", 200), ("wrong", 0), ("unexpected", 0)]);
+    let (output, figures) = load("cold-wrong", &again.replace("--messages 1040", "--messages 1041"));
+    assert_eq!(output.status.code(), Some(1), "{figures:#}");
+    assert!(figures["wrong"].as_u64() > Some(0), "{figures:#}");
+}

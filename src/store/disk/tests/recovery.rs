@@ -12,8 +12,8 @@ use super::super::{Manifest, OpenError, StoreOptions};
 use crate::store::engine::{Change, ReadRows, WriteRows};
 
 /// A data directory with one partition.
-struct Place {
-    dir: tempfile::TempDir,
+pub(super) struct Place {
+    pub(super) dir: tempfile::TempDir,
     options: StoreOptions,
 }
 
@@ -25,7 +25,7 @@ struct Span {
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         Place { dir: tempfile::tempdir().unwrap(), options: StoreOptions::default() }
     }
 
@@ -42,7 +42,7 @@ impl Place {
         Manifest::open_or_create(self.dir.path(), 1, 1).unwrap()
     }
 
-    fn open(&self) -> Result<(Database, Recovered), OpenError> {
+    pub(super) fn open(&self) -> Result<(Database, Recovered), OpenError> {
         let mut manifest = self.manifest();
         let opened = Database::open(&manifest, 0, &self.options, &AtomicU64::default())?;
         manifest.set_complete().unwrap();

@@ -1,6 +1,7 @@
 //! Records about groups: heads and members follow them.
 
 use super::*;
+use crate::store::rows::MemberRow;
 
 #[test]
 fn a_group_is_founded_with_its_owner() {
@@ -24,6 +25,11 @@ fn members_come_and_go_with_their_records() {
     store.put(&group(), 6, subject(RecordKind::left, "cat", Role::none));
     store.put(&group(), 7, subject(RecordKind::role, "cat", Role::owner));
     assert_eq!(store.members(), [member("ann", Role::owner, 1)], "whoever is no member gets no role");
+    // Nor one of an earlier group of this name, whom the sweeper has not met yet.
+    let former = MemberRow { incarnation: EPOCH - 1, role: Role::member, joined: 5 };
+    store.disk.damage(&rows::member_key(place(&group()).row, "dan"), &former.value());
+    store.put(&group(), 8, subject(RecordKind::role, "dan", Role::owner));
+    assert_eq!(store.members(), [member("ann", Role::owner, 1), member("dan", Role::member, 5)]);
 }
 
 #[test]

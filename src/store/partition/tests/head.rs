@@ -32,6 +32,16 @@ fn the_next_seq_survives_the_removal_of_all_records() {
 }
 
 #[test]
+fn a_log_goes_on_where_its_head_says() {
+    let mut store = Store::default();
+    (1..=3).for_each(|seq| store.put(&direct(), seq, message("")));
+    // It has lost its end, and what was shown of it is not given again.
+    store.execute(0, put_head(&direct(), EPOCH + 1, 9));
+    assert_eq!(store.append(append(&direct(), 4, message(""))), Err(NotStored::Failed));
+    assert_eq!(store.append(Append { attempt: 1, ..append(&direct(), 9, message("")) }), Ok(()));
+}
+
+#[test]
 fn a_head_without_a_log_is_not_put() {
     let mut store = Store::default();
     assert_eq!(store.execute(0, put_head(&direct(), EPOCH, 4)), [Outcome::HeadPut]);
@@ -72,8 +82,10 @@ fn a_head_knows_the_run_of_the_machine_that_may_have_lost_something() {
     assert_eq!(generation(&store), 2, "the same epoch");
     store.execute(0, put_head(&direct(), EPOCH + 3, 2));
     assert_eq!(generation(&store), 0);
-    assert_eq!(store.append(os(5)), Ok(()));
-    assert_eq!(generation(&store), 3, "the cache knows");
+    store.stage(0, Command::Append(os(5)));
+    assert!(store.partition.batch().must_sync, "what is kept of the log knows that it begins anew");
+    store.commit();
+    assert_eq!(generation(&store), 3);
     let topic = Key::new("", Address::Topic("news"));
     assert_eq!(store.append(Append { log: 1, durability: Durability::Os, ..append(&topic, 1, message("")) }), Ok(()));
     assert!(store.all().iter().any(|row| matches!(row, Row::Head { head, .. } if head.key == topic && head.os_generation == 3)));

@@ -3,7 +3,7 @@
 //! Writes come here within write(2): without FUSE's writeback cache nothing waits in the kernel that a sync would not cover.
 
 use std::ffi::OsStr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
@@ -12,7 +12,7 @@ use fuser::{
     Request, TimeOrNow, WriteFlags,
 };
 
-use super::{Tell, locked};
+use super::{Shared, Tell};
 use crate::disk::{Attributes, BLOCK_BYTES, Disk, DiskError};
 
 /// How long the kernel may remember names and attributes. All changes go through it, so it never knows better.
@@ -23,18 +23,18 @@ const NO_HANDLE: FileHandle = FileHandle(0);
 
 /// See the module.
 pub struct Filesystem {
-    disk: Arc<Mutex<Disk>>,
+    shared: Arc<Shared>,
     tell: Tell,
 }
 
 impl Filesystem {
-    /// Answers for `disk` and tells `tell` what it did on purpose.
-    pub fn new(disk: Arc<Mutex<Disk>>, tell: Tell) -> Filesystem {
-        Filesystem { disk, tell }
+    /// Answers for the disk and tells `tell` what it did on purpose.
+    pub(super) fn new(shared: Arc<Shared>, tell: Tell) -> Filesystem {
+        Filesystem { shared, tell }
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
-        locked(&self.disk)
+        self.shared.locked()
     }
 
     /// Does something to the disk and passes on what it did on purpose.
@@ -44,6 +44,7 @@ impl Filesystem {
         let fired = std::mem::take(&mut disk.faults.fired);
         drop(disk);
         fired.into_iter().for_each(|fired| (self.tell)(fired));
+        self.shared.hold();
         result
     }
 }

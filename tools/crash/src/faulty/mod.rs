@@ -4,7 +4,8 @@ mod filesystem;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use fuser::{BackgroundSession, Config, MountOption, spawn_mount};
@@ -32,9 +33,38 @@ pub fn keep_mounts_private() -> io::Result<()> {
     Ok(())
 }
 
+/// What the thread of the file system and the controller share.
+struct Shared {
+    disk: Mutex<Disk>,
+    /// Without power operations get no answer, instead of an error, as long as this is set: a machine that loses power tells its programs
+    /// nothing. What they do while the last operation is under way, they do.
+    holds: AtomicBool,
+    let_go: Condvar,
+}
+
+impl Shared {
+    fn locked(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().expect("no operation of the disk panics")
+    }
+
+    /// Waits while there is no power and nobody may notice.
+    fn hold(&self) {
+        let mut disk = self.locked();
+        while disk.faults.is_dead && self.holds.load(Ordering::Relaxed) {
+            disk = self.let_go.wait(disk).expect("no operation of the disk panics");
+        }
+    }
+
+    fn let_go(&self) {
+        let _disk = self.locked();
+        self.holds.store(false, Ordering::Relaxed);
+        self.let_go.notify_all();
+    }
+}
+
 /// A disk that is mounted somewhere. It is unmounted when this goes.
 pub struct Mounted {
-    disk: Arc<Mutex<Disk>>,
+    shared: Arc<Shared>,
     at: PathBuf,
     tell: Tell,
     session: Option<BackgroundSession>,
@@ -46,7 +76,8 @@ impl Mounted {
     /// # Errors
     /// The kernel has no FUSE, or this process may not mount (it takes CAP_SYS_ADMIN).
     pub fn new(disk: Disk, at: &Path, tell: Tell) -> io::Result<Mounted> {
-        let mut mounted = Mounted { disk: Arc::new(Mutex::new(disk)), at: at.to_owned(), tell, session: None };
+        let shared = Arc::new(Shared { disk: Mutex::new(disk), holds: AtomicBool::new(false), let_go: Condvar::new() });
+        let mut mounted = Mounted { shared, at: at.to_owned(), tell, session: None };
         mounted.mount()?;
         Ok(mounted)
     }
@@ -54,14 +85,14 @@ impl Mounted {
     fn mount(&mut self) -> io::Result<()> {
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("campanile-crash".into()), MountOption::NoAtime];
-        let filesystem = Filesystem::new(self.disk.clone(), self.tell.clone());
+        let filesystem = Filesystem::new(self.shared.clone(), self.tell.clone());
         self.session = Some(spawn_mount(filesystem, &self.at, &config)?);
         Ok(())
     }
 
     /// The disk, between two operations.
     pub fn disk(&self) -> MutexGuard<'_, Disk> {
-        locked(&self.disk)
+        self.shared.locked()
     }
 
     /// Arms faults, in place of those that were.
@@ -72,6 +103,17 @@ impl Mounted {
     /// Everything fails from here on, as for a program whose machine loses power.
     pub fn cut_power(&self) {
         self.disk().cut_power();
+    }
+
+    /// From here on, operations without power get no answer until [`Self::let_go`] or the end of the mount. A process that waits for one
+    /// can be killed, and ends when it is let go.
+    pub fn hold_without_power(&self) {
+        self.shared.holds.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers what was held, with an error.
+    pub fn let_go(&self) {
+        self.shared.let_go();
     }
 
     /// The machine comes up again: what was not durable is gone, and so are the kernel's caches of it. No process may use the
@@ -88,6 +130,7 @@ impl Mounted {
 
     fn unmount(&mut self) -> io::Result<()> {
         let Some(session) = self.session.take() else { return Ok(()) };
+        self.shared.let_go();
         let began = Instant::now();
         let mut result = session.umount_and_join();
         // The kernel lets go of a killed process's files a moment after the process is gone.
@@ -112,10 +155,6 @@ impl Drop for Mounted {
         self.disk().cut_power();
         let _ = self.unmount();
     }
-}
-
-fn locked(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
-    disk.lock().expect("no operation of the disk panics")
 }
 
 fn is_mounted(at: &Path) -> bool {

@@ -11,6 +11,9 @@ use crate::entry::{Entry, fingerprint};
 use crate::options::{FaultMode, Options};
 use crate::process::Start;
 
+/// How long an operation of the disk may take before the power goes in its middle, as that of a slow disk does.
+const OPERATION_MS_MAX: u64 = 20;
+
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blow {
@@ -89,8 +92,13 @@ impl Run {
             Blow::KillTwice => self.kill_twice(rng)?,
             Blow::Power => self.lose_power()?,
             Blow::PowerAtOperation => {
+                self.hold_without_power();
                 self.arm(Faults { power: Some(rng.u64(1..=60)), ..Faults::default() });
-                self.wait_for_fault(Fired::Power);
+                if self.wait_for_fault(Fired::Power) {
+                    // The disk had been at it for a while when the power went. No condition tells when a server has done what it should
+                    // not do meanwhile.
+                    std::thread::sleep(Duration::from_millis(rng.u64(0..=OPERATION_MS_MAX)));
+                }
                 self.lose_power()?
             }
             Blow::PowerTwice => self.lose_power_twice(rng)?,
@@ -139,6 +147,12 @@ impl Run {
         Ok(Ok(()))
     }
 
+    fn hold_without_power(&self) {
+        if let Some(disk) = &self.disk {
+            disk.hold_without_power();
+        }
+    }
+
     fn arm(&self, faults: Faults) {
         if let Some(disk) = &self.disk {
             disk.arm(faults);
@@ -182,7 +196,9 @@ impl Run {
     fn lose_power(&mut self) -> Result<Result<(), super::Violation>, Failure> {
         let Some(mounted) = &mut self.disk else { return Ok(Ok(())) };
         mounted.cut_power();
-        if let Some(server) = self.server.take() {
+        if let Some(mut server) = self.server.take() {
+            server.begin_kill();
+            mounted.let_go();
             server.kill();
             self.report.kills += 1;
         }
@@ -197,8 +213,12 @@ impl Run {
         }
         self.arm(Faults { power: Some(rng.u64(1..=40)), ..Faults::default() });
         let mut server = self.spawn()?;
-        // Without power it cannot start; with more operations left than a start takes, it does.
-        let _ = server.ready(super::START_TIMEOUT);
+        // Without power it does not get on, or ends; with more operations left than a start takes, it starts.
+        let deadline = Instant::now() + super::START_TIMEOUT;
+        while Instant::now() < deadline
+            && matches!(server.ready(Duration::from_millis(5)), Start::NotYet)
+            && self.events.try_recv() != Ok(Event::Fired(Fired::Power))
+        {}
         self.server = Some(server);
         self.lose_power()
     }

@@ -6,7 +6,7 @@ use campanile::wire::schema::{CloseCode, ErrorCode};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::account::{Pace, Verified};
+use crate::account::{Pace, Tally, Verified};
 use crate::conduct::{Memory, Outcome};
 use crate::machine::{self, Facts};
 use crate::options::Settings;
@@ -26,7 +26,7 @@ pub struct Latency {
 }
 
 impl Latency {
-    fn from(histogram: &Histogram<u64>) -> Latency {
+    pub(super) fn from(histogram: &Histogram<u64>) -> Latency {
         let us = |ns: u64| (ns as f64 / 100.0).round() / 10.0;
         let quantile = |q: f64| us(histogram.value_at_quantile(q));
         Latency { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99), p999: quantile(0.999), max: us(histogram.max()) }
@@ -179,8 +179,8 @@ impl Figures {
             refused: tally.refused,
             gaps: tally.gaps,
             records: tally.records,
-            errors: named(&tally.errors, |code| ErrorCode(code).variant_name()),
-            goaways: named(&tally.goaways, |code| CloseCode(code).variant_name()),
+            errors: codes_of_errors(tally),
+            goaways: codes_of_goaways(tally),
             disconnects: tally.disconnects,
             drain_gave_up: outcome.drain_gave_up,
             verified: outcome.verified.clone(),
@@ -219,6 +219,16 @@ impl Figures {
 
 fn window(pace: Pace) -> Option<u32> {
     if let Pace::Window(window) = pace { Some(window) } else { None }
+}
+
+/// Error frames by name.
+pub(super) fn codes_of_errors(tally: &Tally) -> BTreeMap<String, u64> {
+    named(&tally.errors, |code| ErrorCode(code).variant_name())
+}
+
+/// GoAway frames by name.
+pub(super) fn codes_of_goaways(tally: &Tally) -> BTreeMap<String, u64> {
+    named(&tally.goaways, |code| CloseCode(code).variant_name())
 }
 
 fn named(codes: &BTreeMap<u16, u64>, name: impl Fn(u16) -> Option<&'static str>) -> BTreeMap<String, u64> {

@@ -17,22 +17,49 @@ pub fn table(f: &Figures) -> String {
     server(&mut t, f);
     t.row("client CPU", &format!("{:.0} % of cores {:?}", f.client_cpu_busy * 100.0, f.cpus));
     troubles(&mut t, f);
-    t.0
+    t.text()
 }
 
+/// Rows of names and values.
 #[derive(Default)]
-struct Table(String);
+pub(super) struct Table(String);
 
 impl Table {
-    fn row(&mut self, name: &str, value: &str) {
+    pub(super) fn row(&mut self, name: &str, value: &str) {
         writeln!(self.0, "{name:<28}{value}").expect("a string takes all text");
     }
 
-    fn optional(&mut self, name: &str, value: Option<String>) {
+    pub(super) fn optional(&mut self, name: &str, value: Option<String>) {
         if let Some(value) = value {
             self.row(name, &value);
         }
     }
+
+    /// Counts of what should not be; what is not is left out.
+    pub(super) fn counts(&mut self, counts: &[(&str, u64)]) {
+        for (name, count) in counts {
+            self.optional(name, (*count > 0).then(|| count.to_string()));
+        }
+    }
+
+    /// Codes with their counts.
+    pub(super) fn codes(&mut self, name: &str, counts: &BTreeMap<String, u64>) {
+        self.optional(name, list(counts));
+    }
+
+    pub(super) fn text(self) -> String {
+        self.0
+    }
+}
+
+/// A share as people read it.
+pub(super) fn percent(share: f64) -> f64 {
+    share * 100.0
+}
+
+/// Bytes as people read them.
+pub(super) fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 fn scenario(f: &Figures) -> String {
@@ -69,17 +96,15 @@ fn read_back(v: &Verified) -> String {
     format!("{counts}{rest}; {} acked, {} logs read)", v.acked, v.readings)
 }
 
-fn latency(l: &Latency) -> String {
+pub(super) fn latency(l: &Latency) -> String {
     format!("p50 {:.1}  p90 {:.1}  p99 {:.1}  p999 {:.1}  max {:.1}", l.p50, l.p90, l.p99, l.p999, l.max)
 }
 
 fn server(t: &mut Table, f: &Figures) {
-    let percent = |share: f64| share * 100.0;
     t.optional("server cores", f.server_cpu_busy.map(|b| format!("{:.1} % busy of {:?}", percent(b), f.server_cpus)));
     t.optional("  per delivery", f.server_cpu_us_per_delivery.map(|us| format!("{us:.3} us")));
     t.optional("server process", f.server_process_cpu.map(|b| format!("{:.1} % of a core", percent(b))));
     t.optional("  per delivery", f.server_process_cpu_us_per_delivery.map(|us| format!("{us:.3} us")));
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     t.optional(
         "server memory",
         f.server_rss_start_bytes
@@ -94,16 +119,14 @@ fn server(t: &mut Table, f: &Figures) {
 }
 
 fn troubles(t: &mut Table, f: &Figures) {
-    for (name, count) in [
+    t.counts(&[
         ("disconnects", f.disconnects),
         ("unexpected frames", f.unexpected),
         ("gaps and skips", f.gaps),
         ("refused publishes", f.refused),
-    ] {
-        t.optional(name, (count > 0).then(|| count.to_string()));
-    }
-    t.optional("errors", list(&f.errors));
-    t.optional("goaways", list(&f.goaways));
+    ]);
+    t.codes("errors", &f.errors);
+    t.codes("goaways", &f.goaways);
     let notes = [
         (
             f.client_was_the_limit,

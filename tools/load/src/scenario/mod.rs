@@ -1,6 +1,7 @@
 //! Who connects, who publishes to whom. A plan is pure: workers carry it out, the report counts by it.
 
 mod direct;
+mod fill;
 mod group;
 mod idle;
 
@@ -9,6 +10,8 @@ use std::fmt::Write;
 use campanile::id::Address;
 
 use crate::account::Log;
+
+pub use fill::{Fill, Stock};
 
 /// What a connection does once it is logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,10 @@ pub enum Role {
     Owner,
     /// Joins the group and receives what its owner publishes.
     Member,
+    /// Lays messages in store for users who are not there.
+    Filler,
+    /// Comes later and receives what was laid in store for its user.
+    Late,
 }
 
 /// Whose messages a connection receives.
@@ -57,6 +64,13 @@ pub enum Kind {
     Direct(Vec<u32>),
     /// Everyone to everyone.
     Random,
+    /// So many messages are laid in store for each of so many users by so many publishers; then all of them log in.
+    #[allow(missing_docs)]
+    Backlog { publishers: u32, users: u32, messages: u32 },
+    /// So many messages are laid in store in so many direct conversations of so many publishers, who then read the last `page` of random ones:
+    /// `reads` times, `readers` at once.
+    #[allow(missing_docs)]
+    Cold { publishers: u32, conversations: u32, messages: u64, page: u32, reads: u64, readers: u32 },
     /// One publisher and so many members; what connections are left over do nothing.
     Group(u32),
 }
@@ -95,13 +109,27 @@ impl Plan {
         Plan { run, kind: Kind::Group(members), connections, workers }
     }
 
+    /// Messages wait for users who then log in at once.
+    pub fn backlog(run: u32, publishers: u32, users: u32, messages: u32, workers: u32) -> Plan {
+        Plan { run, kind: Kind::Backlog { publishers, users, messages }, connections: publishers + users, workers }
+    }
+
+    /// Conversations are laid in store and read.
+    pub fn cold(run: u32, publishers: u32, stock: (u32, u64), page: u32, reads: (u64, u32), workers: u32) -> Plan {
+        let ((conversations, messages), (reads, readers)) = (stock, reads);
+        let kind = Kind::Cold { publishers, conversations, messages, page, reads, readers };
+        Plan { run, kind, connections: publishers, workers }
+    }
+
     /// What a connection does.
     pub fn role(&self, index: u32) -> Role {
-        match &self.kind {
+        match self.kind {
             Kind::Idle => idle::role(),
             Kind::Direct(_) => direct::role(index),
             Kind::Random => Role::Anyone,
-            Kind::Group(members) => group::role(index, *members),
+            Kind::Backlog { publishers, .. } if index >= publishers => Role::Late,
+            Kind::Backlog { .. } | Kind::Cold { .. } => Role::Filler,
+            Kind::Group(members) => group::role(index, members),
         }
     }
 
@@ -111,7 +139,8 @@ impl Plan {
             Role::Pair(peer) => Source::One(peer),
             Role::Anyone => Source::Below { end: self.connections, except: index },
             Role::Member => Source::One(group::OWNER),
-            Role::Idle | Role::Owner => Source::Nobody,
+            Role::Late => Source::Below { end: self.publishers(), except: index },
+            Role::Idle | Role::Owner | Role::Filler => Source::Nobody,
         }
     }
 
@@ -125,14 +154,29 @@ impl Plan {
         match self.kind {
             Kind::Idle => 0,
             Kind::Direct(_) | Kind::Random => self.connections,
+            Kind::Backlog { publishers, .. } | Kind::Cold { publishers, .. } => publishers,
             Kind::Group(_) => 1,
         }
     }
 
-    /// Receivers of each message.
+    /// What the publishers lay in store, if they do.
+    pub fn stock(&self) -> Option<Stock> {
+        match self.kind {
+            Kind::Backlog { users, messages, .. } => Some(Stock::PerUser { users, messages }),
+            Kind::Cold { conversations, messages, .. } => Some(Stock::Conversations { conversations, messages }),
+            Kind::Idle | Kind::Direct(_) | Kind::Random | Kind::Group(_) => None,
+        }
+    }
+
+    /// Pages that are to be read.
+    pub fn reads(&self) -> u64 {
+        if let Kind::Cold { reads, .. } = self.kind { reads } else { 0 }
+    }
+
+    /// Receivers of each message who are there when it is published.
     pub fn fan_out(&self) -> u32 {
         match self.kind {
-            Kind::Idle => 0,
+            Kind::Idle | Kind::Backlog { .. } | Kind::Cold { .. } => 0,
             Kind::Direct(_) | Kind::Random => 1,
             Kind::Group(members) => members,
         }
@@ -154,9 +198,14 @@ impl Plan {
     pub fn write_user(&self, index: u32, name: &mut String) {
         let number = match &self.kind {
             Kind::Direct(users) => users[index as usize],
-            Kind::Idle | Kind::Random | Kind::Group(_) => index,
+            _ => index,
         };
         write!(name, "load-{:08x}-{number}", self.run).expect("a string takes all text");
+    }
+
+    /// The user for whom messages are laid in store, by his number.
+    pub fn write_peer(&self, peer: u32, name: &mut String) {
+        self.write_user(self.publishers() + peer, name);
     }
 
     /// The id of the group.
@@ -169,7 +218,7 @@ impl Plan {
         match self.role(index) {
             Role::Pair(peer) => Some(self.user(peer)),
             Role::Owner => Some(self.group_id()),
-            Role::Idle | Role::Anyone | Role::Member => None,
+            _ => None,
         }
     }
 
@@ -222,9 +271,14 @@ mod tests {
 
     #[test]
     fn every_connection_has_one_place() {
-        for plan in
-            [Plan::idle(1, 11, 3), Plan::direct(1, 12, 5), Plan::group(1, 9, 10, 4), Plan::direct(1, 2, 1), Plan::random(1, 7, 2)]
-        {
+        for plan in [
+            Plan::idle(1, 11, 3),
+            Plan::direct(1, 12, 5),
+            Plan::group(1, 9, 10, 4),
+            Plan::direct(1, 2, 1),
+            Plan::random(1, 7, 2),
+            Plan::backlog(1, 2, 9, 5, 3),
+        ] {
             for worker in 0..plan.workers {
                 for (local, index) in plan.carried_by(worker).into_iter().enumerate() {
                     assert_eq!(plan.place(index), (worker, local as u32));

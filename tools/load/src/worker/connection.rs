@@ -4,7 +4,8 @@ use campanile::ring::{OpenBatch, Segment, Segments};
 use campanile::wire::{Encoder, Fbb, Verb};
 use flatbuffers::WIPOffset;
 
-use crate::account::{Destination, Publisher, RandomPeers, Received};
+use super::cold::ColdRead;
+use crate::account::{Destination, Publisher, RandomPeers, Received, Supply};
 use crate::scenario::{Role, Source};
 
 /// Where a connection stands.
@@ -59,6 +60,14 @@ pub struct Connection {
     pub conversation: Option<Box<str>>,
     /// Else, to whom.
     pub peers: Option<Box<RandomPeers>>,
+    /// Else, what it lays in store.
+    pub supply: Option<Box<Supply>>,
+    /// What it has asked to read.
+    pub cold: Option<ColdRead>,
+    /// When it was begun to be made, in ns since the origin.
+    pub begun_ns: u64,
+    /// Deliveries that it has read.
+    pub got: u64,
     /// Where the message in each place of the window went, if that is to be known when it is answered.
     pub destinations: Vec<Destination>,
 }
@@ -82,6 +91,10 @@ impl Connection {
             publisher: None,
             conversation,
             peers: None,
+            supply: None,
+            cold: None,
+            begun_ns: 0,
+            got: 0,
             destinations: Vec::new(),
         }
     }

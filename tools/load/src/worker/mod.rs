@@ -3,7 +3,9 @@
 //! One turn, like the server's: take what the kernel finished, read the frames in place, let the books decide what may be sent, one
 //! send for each connection with something to send, sleep until there is more.
 
+mod cold;
 mod connection;
+mod fill;
 mod intake;
 mod publish;
 mod recent;
@@ -12,7 +14,7 @@ mod setup;
 mod socket;
 mod verify;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -25,13 +27,15 @@ use campanile::ring::{Completion, Ring, RingSize, SEGMENTS_MAX, Segments, Slot};
 use campanile::wire::schema::{Ping, PingArgs};
 use rustix::io::Errno;
 
-use crate::account::{Board, Ledger, RandomPeers, Tally};
+use crate::account::{Board, Ledger, RandomPeers, Supply, Tally};
 use crate::error::Failure;
 use crate::machine;
 use crate::options::Settings;
-use crate::scenario::{Plan, Role};
+use crate::scenario::{Fill, Plan, Role};
 use crate::stage::{Stage, Step};
+use cold::ColdReads;
 use connection::{Connection, Outgoing, State};
+use fill::Receipts;
 use recent::Recent;
 use schedule::Schedule;
 use verify::ReadBack;
@@ -122,6 +126,13 @@ pub struct Worker<'a> {
     schedule: Option<Schedule>,
     publishing: Publishing,
 
+    fill_begun: bool,
+    receipts_begun: bool,
+    receipts: HashMap<u32, Receipts>,
+    receipts_done: u64,
+    cold: ColdReads,
+    caught_up: u64,
+
     /// For `--verify`, until it is handed in.
     ledger: Option<Ledger>,
     handed_in: u64,
@@ -187,6 +198,12 @@ impl<'a> Worker<'a> {
             held: Vec::new(),
             schedule: None,
             publishing: Publishing::NotYet,
+            fill_begun: false,
+            receipts_begun: false,
+            receipts: HashMap::new(),
+            receipts_done: 0,
+            cold: ColdReads::default(),
+            caught_up: 0,
             ledger: crew.settings.verify_places.map(|places| Ledger::new(places / plan.workers as usize)),
             handed_in: 0,
             read_back: ReadBack::default(),
@@ -240,6 +257,9 @@ impl<'a> Worker<'a> {
             Step::Create => self.create(),
             Step::Join => self.join(),
             Step::Run | Step::Drain => self.publish(),
+            Step::Fill => self.fill(),
+            Step::Receipts => self.send_receipts(),
+            Step::Read => self.read_cold(),
             Step::HandIn => self.hand_in(),
             Step::ReadBack => self.read_back(),
             Step::Stop => self.tally.unsent = self.unsent(),
@@ -372,6 +392,9 @@ impl<'a> Worker<'a> {
         block.refused.store(tally.refused, Relaxed);
         block.acked.store(tally.acked, Relaxed);
         block.read.store(tally.read, Relaxed);
+        block.receipts.store(self.receipts_done, Relaxed);
+        block.pages.store(self.cold.done, Relaxed);
+        block.caught_up.store(self.caught_up, Relaxed);
         block.handed_in.store(self.handed_in, Relaxed);
         block.readings.store(tally.verified.readings, Relaxed);
         block.read_back.store(self.read_back.messages, Relaxed);
@@ -385,6 +408,9 @@ fn connection(plan: &Plan, index: u32) -> Connection {
     let mut connection = Connection::new(index, plan.role(index), plan.source(index), conversation);
     if connection.role == Role::Anyone {
         connection.peers = Some(Box::new(RandomPeers::new(plan.run, index, plan.connections)));
+    }
+    if let Some(stock) = plan.stock().filter(|_| connection.role == Role::Filler) {
+        connection.supply = Some(Box::new(Supply::new(Fill::new(stock, index, plan.publishers()))));
     }
     connection
 }

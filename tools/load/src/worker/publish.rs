@@ -67,7 +67,7 @@ impl Worker<'_> {
     }
 
     /// Publishers whose pause is over may go on.
-    fn take_held(&mut self, now: u64) {
+    pub(super) fn take_held(&mut self, now: u64) {
         let (connections, ready) = (&self.connections, &mut self.ready);
         self.held.retain(|local| {
             let publisher = connections[*local as usize].publisher.as_ref();
@@ -79,9 +79,12 @@ impl Worker<'_> {
         });
     }
 
-    fn pump(&mut self, local: u32) {
+    pub(super) fn pump(&mut self, local: u32) {
         loop {
             let now = self.crew.stage.now_ns();
+            if self.connections[local as usize].supply.as_mut().is_some_and(|supply| !supply.has_next()) {
+                return;
+            }
             let publisher = self.connections[local as usize].publisher.as_mut();
             let Some(attempt) = publisher.and_then(|p| p.next(now)) else { return };
             self.send(local, attempt);
@@ -94,16 +97,19 @@ impl Worker<'_> {
         let Attempt { place, seq, intended_ns } = attempt;
         let publisher = connection.index;
         let fixed = connection.conversation.take();
-        let destination = match &mut connection.peers {
-            Some(peers) => {
-                let destination = peers.next();
-                self.name.clear();
-                plan.write_user(destination.peer, &mut self.name);
-                destination
-            }
-            None => Destination { peer: plan.fixed_peer(publisher), order: seq },
+        self.name.clear();
+        let laid_in_store = connection.supply.as_mut().and_then(|supply| supply.next());
+        let destination = if let Some(destination) = laid_in_store {
+            plan.write_peer(destination.peer, &mut self.name);
+            destination
+        } else if let Some(peers) = &mut connection.peers {
+            let destination = peers.next();
+            plan.write_user(destination.peer, &mut self.name);
+            destination
+        } else {
+            Destination { peer: plan.fixed_peer(publisher), order: seq }
         };
-        if self.ledger.is_some() {
+        if self.ledger.is_some() || laid_in_store.is_some() {
             connection.remember(place, destination);
         }
         let id = fixed.as_deref().unwrap_or(&self.name);
