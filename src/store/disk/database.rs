@@ -12,6 +12,7 @@
 //! - **A failed write poisons the database.** It must be dropped and opened again; part of the batch may be in the journal then, and would be
 //!   read back. It is cut off in between ([`Database::cut_failed`]).
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
@@ -152,25 +153,43 @@ impl Database {
     fn recover(&mut self, marked: u64, mode: Mode, progress: &AtomicU64) -> Result<Recovered, OpenError> {
         let is_new = !self.dir.join(VERSION_FILE).exists();
         let checked = if is_new { Checked::default() } else { journal_check::check(&self.dir, self.owner, mode, progress)? };
-        if let Some(last) = checked.last {
-            self.expect_through(marked, last.stamp.number)?;
-        }
-        let torn_bytes = checked.torn.as_ref().map_or(0, |torn| torn.bytes);
-        if let Some(torn) = &checked.torn {
-            let (path, offset, what) = (torn.path.display(), torn.offset, torn.what);
-            tracing::warn!(partition = self.owner.partition, %path, offset, bytes = torn_bytes, what, "the end of a journal is cut");
-            journal_check::cut(torn)?;
-        }
+        let torn_bytes = self.cut_torn(&checked, marked)?;
+        let old_tables = table_ids(&self.dir).map_err(|error| self.file(error))?;
         self.open_rows()?;
         // What the last process wrote and did not sync is shown from now on: it must not go with the machine any more.
         self.sync_all()?;
         // fjall makes directories and does not sync the names of all of them: a new partition could vanish with everything in it.
-        sync_dirs(&self.dir).map_err(|error| OpenError::File { path: self.dir.clone(), error })?;
-        let number = self.verify(&checked, mode)?;
+        sync_dirs(&self.dir).map_err(|error| self.file(error))?;
+        if mode == Mode::Strict {
+            self.expect_no_gap(&checked, &old_tables)?;
+        }
+        let number = self.stamped()?;
         self.expect_through(marked, number)?;
+        if checked.last.is_some_and(|last| last.stamp.number < number) {
+            // Nothing is lost, but the next batch would not follow the last one of the journal.
+            self.close();
+            self.wait_for_workers().and_then(|()| journal_check::empty(&self.dir)).map_err(|error| self.file(error))?;
+            self.open_rows()?;
+        }
         (self.number, self.synced) = (number, number);
-        self.mark.set(number).map_err(|error| OpenError::File { path: self.dir.clone(), error })?;
+        self.mark.set(number).map_err(|error| self.file(error))?;
         Ok(Recovered { number, torn_bytes })
+    }
+
+    /// Cuts a torn end. Gives its bytes.
+    fn cut_torn(&self, checked: &Checked, marked: u64) -> Result<u64, OpenError> {
+        let Some(torn) = &checked.torn else { return Ok(0) };
+        if let Some(last) = checked.last {
+            self.expect_through(marked, last.stamp.number)?;
+        }
+        let (path, offset, bytes, what) = (torn.path.display(), torn.offset, torn.bytes, torn.what);
+        tracing::warn!(partition = self.owner.partition, %path, offset, bytes, what, "the end of a journal is cut");
+        journal_check::cut(torn)?;
+        Ok(bytes)
+    }
+
+    fn file(&self, error: io::Error) -> OpenError {
+        OpenError::File { path: self.dir.clone(), error }
     }
 
     fn sync_all(&self) -> Result<(), OpenError> {
@@ -207,26 +226,39 @@ impl Database {
         OpenError::Database { partition: self.owner.partition, path: self.dir.clone(), error }
     }
 
-    /// The number of the last batch. The tables must reach up to the first batch of the journals.
-    fn verify(&self, checked: &Checked, mode: Mode) -> Result<u64, OpenError> {
-        let tree = &self.rows().map_err(|error| self.does_not_open(error))?.rows.tree;
-        let number_before = |sequence| -> Result<Option<u64>, OpenError> {
-            let value = tree.get(stamp::KEY, sequence).map_err(|error| self.does_not_open(into_io(error.into())))?;
-            let Some(value) = value else { return Ok(None) };
-            match Stamp::decode(&value, self.owner) {
-                Some((stamp, true)) => Ok(Some(stamp.number)),
-                _ => Err(OpenError::Foreign { partition: self.owner.partition, path: self.dir.clone() }),
+    /// The number of the last batch.
+    fn stamped(&self) -> Result<u64, OpenError> {
+        let stamp = self.get(stamp::KEY).map_err(|error| self.does_not_open(error))?;
+        stamp.map_or(Ok(0), |value| self.number_of(&value))
+    }
+
+    fn number_of(&self, stamp: &[u8]) -> Result<u64, OpenError> {
+        match Stamp::decode(stamp, self.owner) {
+            Some((stamp, true)) => Ok(stamp.number),
+            _ => Err(OpenError::Foreign { partition: self.owner.partition, path: self.dir.clone() }),
+        }
+    }
+
+    /// The tables that were there before the journals were read back must reach up to the first batch of these.
+    fn expect_no_gap(&self, checked: &Checked, old_tables: &HashSet<u64>) -> Result<(), OpenError> {
+        let Some(first) = checked.first else { return Ok(()) };
+        let version = self.rows().map_err(|error| self.does_not_open(error))?.rows.tree.current_version();
+        let mut tables = version.iter_tables().filter(|table| old_tables.contains(&table.id())).peekable();
+        if tables.peek().is_none() && !old_tables.is_empty() {
+            // They have been merged with new ones already.
+            return Ok(());
+        }
+        let mut through = 0;
+        for table in tables {
+            if table.get_highest_seqno() >= first.sequence {
+                return Ok(());
             }
-        };
-        if let (Some(first), Mode::Strict) = (checked.first, mode) {
-            // Where the tables reach beyond the first batch, they may have dropped what its stamp replaced.
-            let is_beyond = tree.get_highest_persisted_seqno().is_some_and(|highest| highest >= first.sequence);
-            let before = number_before(first.sequence)?;
-            if before.is_some() || !is_beyond {
-                self.expect_through(first.stamp.number - 1, before.unwrap_or(0))?;
+            for row in table.range(UserKey::from(stamp::KEY)..=UserKey::from(stamp::KEY)) {
+                let value = row.map_err(|error| self.does_not_open(into_io(error.into())))?.value;
+                through = through.max(self.number_of(&value)?);
             }
         }
-        Ok(number_before(u64::MAX)?.unwrap_or(0))
+        self.expect_through(first.stamp.number.saturating_sub(1), through)
     }
 
     /// For readers.
@@ -424,6 +456,27 @@ impl ReadRows for View {
         }
         Ok(())
     }
+}
+
+/// The tables of a database, as its files are named.
+fn table_ids(dir: &Path) -> io::Result<HashSet<u64>> {
+    let mut ids = HashSet::new();
+    let keyspaces = dir.join("keyspaces");
+    if !keyspaces.exists() {
+        return Ok(ids);
+    }
+    for keyspace in fs::read_dir(keyspaces)? {
+        let keyspace = keyspace?;
+        let tables = keyspace.path().join("tables");
+        // fjall's own rows about keyspaces are in keyspace 0.
+        if keyspace.file_name() == "0" || !tables.exists() {
+            continue;
+        }
+        for table in fs::read_dir(tables)? {
+            ids.extend(table?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+        }
+    }
+    Ok(ids)
 }
 
 /// Adds to an error which file it is about, if it is about one.

@@ -254,6 +254,20 @@ fn a_lost_end_that_was_synced_is_missed() {
 }
 
 #[test]
+fn an_end_that_is_in_tables_is_not_missed() {
+    let place = Place::with_batches(4);
+    let spans = place.spans(0);
+    let database = place.open().unwrap().0;
+    database.compact();
+    drop(database);
+    OpenOptions::new().write(true).open(place.journal(0)).unwrap().set_len(spans[2].begin).unwrap();
+    place.expect(4);
+    // The row of batches goes on without a hole.
+    place.expect(5);
+    place.expect(6);
+}
+
+#[test]
 fn a_row_of_journals_must_be_whole() {
     let place = Place::with_batches(12);
     place.split(&[0, 3, 4, 6, 8, 10]);
