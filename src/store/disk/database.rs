@@ -12,15 +12,17 @@
 //! - **A failed write poisons the database.** It must be dropped and opened again; part of the batch may be in the journal then, and would be
 //!   read back. It is cut off in between ([`Database::cut_failed`]).
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
-use fjall::{AbstractTree, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use fjall::{AbstractTree, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot, UserKey};
 
 use super::error::OpenError;
 use super::journal_check::{self, Checked, Mode};
@@ -88,6 +90,22 @@ pub struct View {
     rows: Keyspace,
 }
 
+/// What waits for flushes and compactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pressure {
+    /// Memtables that are not tables yet.
+    pub sealed_memtables: usize,
+    /// Runs of tables that are not merged yet.
+    pub level_0_runs: usize,
+}
+
+impl Pressure {
+    /// Whether a write must wait.
+    fn is_too_high(self) -> bool {
+        self.sealed_memtables >= SEALED_MEMTABLES_MAX || self.level_0_runs >= LEVEL_0_RUNS_MAX
+    }
+}
+
 impl Database {
     /// Checks and opens a partition, or makes it if the directory is new. `progress` counts the bytes of journals that were read.
     ///
@@ -135,25 +153,43 @@ impl Database {
     fn recover(&mut self, marked: u64, mode: Mode, progress: &AtomicU64) -> Result<Recovered, OpenError> {
         let is_new = !self.dir.join(VERSION_FILE).exists();
         let checked = if is_new { Checked::default() } else { journal_check::check(&self.dir, self.owner, mode, progress)? };
-        if let Some(last) = checked.last {
-            self.expect_through(marked, last.stamp.number)?;
-        }
-        let torn_bytes = checked.torn.as_ref().map_or(0, |torn| torn.bytes);
-        if let Some(torn) = &checked.torn {
-            let (path, offset, what) = (torn.path.display(), torn.offset, torn.what);
-            tracing::warn!(partition = self.owner.partition, %path, offset, bytes = torn_bytes, what, "the end of a journal is cut");
-            journal_check::cut(torn)?;
-        }
+        let torn_bytes = self.cut_torn(&checked, marked)?;
+        let old_tables = table_ids(&self.dir).map_err(|error| self.file(error))?;
         self.open_rows()?;
         // What the last process wrote and did not sync is shown from now on: it must not go with the machine any more.
         self.sync_all()?;
         // fjall makes directories and does not sync the names of all of them: a new partition could vanish with everything in it.
-        sync_dirs(&self.dir).map_err(|error| OpenError::File { path: self.dir.clone(), error })?;
-        let number = self.verify(&checked, mode)?;
+        sync_dirs(&self.dir).map_err(|error| self.file(error))?;
+        if mode == Mode::Strict {
+            self.expect_no_gap(&checked, &old_tables)?;
+        }
+        let number = self.stamped()?;
         self.expect_through(marked, number)?;
+        if checked.last.is_some_and(|last| last.stamp.number < number) {
+            // Nothing is lost, but the next batch would not follow the last one of the journal.
+            self.close();
+            self.wait_for_workers().and_then(|()| journal_check::empty(&self.dir)).map_err(|error| self.file(error))?;
+            self.open_rows()?;
+        }
         (self.number, self.synced) = (number, number);
-        self.mark.set(number).map_err(|error| OpenError::File { path: self.dir.clone(), error })?;
+        self.mark.set(number).map_err(|error| self.file(error))?;
         Ok(Recovered { number, torn_bytes })
+    }
+
+    /// Cuts a torn end. Gives its bytes.
+    fn cut_torn(&self, checked: &Checked, marked: u64) -> Result<u64, OpenError> {
+        let Some(torn) = &checked.torn else { return Ok(0) };
+        if let Some(last) = checked.last {
+            self.expect_through(marked, last.stamp.number)?;
+        }
+        let (path, offset, bytes, what) = (torn.path.display(), torn.offset, torn.bytes, torn.what);
+        tracing::warn!(partition = self.owner.partition, %path, offset, bytes, what, "the end of a journal is cut");
+        journal_check::cut(torn)?;
+        Ok(bytes)
+    }
+
+    fn file(&self, error: io::Error) -> OpenError {
+        OpenError::File { path: self.dir.clone(), error }
     }
 
     fn sync_all(&self) -> Result<(), OpenError> {
@@ -190,26 +226,39 @@ impl Database {
         OpenError::Database { partition: self.owner.partition, path: self.dir.clone(), error }
     }
 
-    /// The number of the last batch. The tables must reach up to the first batch of the journals.
-    fn verify(&self, checked: &Checked, mode: Mode) -> Result<u64, OpenError> {
-        let tree = &self.rows().map_err(|error| self.does_not_open(error))?.rows.tree;
-        let number_before = |sequence| -> Result<Option<u64>, OpenError> {
-            let value = tree.get(stamp::KEY, sequence).map_err(|error| self.does_not_open(into_io(error.into())))?;
-            let Some(value) = value else { return Ok(None) };
-            match Stamp::decode(&value, self.owner) {
-                Some((stamp, true)) => Ok(Some(stamp.number)),
-                _ => Err(OpenError::Foreign { partition: self.owner.partition, path: self.dir.clone() }),
+    /// The number of the last batch.
+    fn stamped(&self) -> Result<u64, OpenError> {
+        let stamp = self.get(stamp::KEY).map_err(|error| self.does_not_open(error))?;
+        stamp.map_or(Ok(0), |value| self.number_of(&value))
+    }
+
+    fn number_of(&self, stamp: &[u8]) -> Result<u64, OpenError> {
+        match Stamp::decode(stamp, self.owner) {
+            Some((stamp, true)) => Ok(stamp.number),
+            _ => Err(OpenError::Foreign { partition: self.owner.partition, path: self.dir.clone() }),
+        }
+    }
+
+    /// The tables that were there before the journals were read back must reach up to the first batch of these.
+    fn expect_no_gap(&self, checked: &Checked, old_tables: &HashSet<u64>) -> Result<(), OpenError> {
+        let Some(first) = checked.first else { return Ok(()) };
+        let version = self.rows().map_err(|error| self.does_not_open(error))?.rows.tree.current_version();
+        let mut tables = version.iter_tables().filter(|table| old_tables.contains(&table.id())).peekable();
+        if tables.peek().is_none() && !old_tables.is_empty() {
+            // They have been merged with new ones already.
+            return Ok(());
+        }
+        let mut through = 0;
+        for table in tables {
+            if table.get_highest_seqno() >= first.sequence {
+                return Ok(());
             }
-        };
-        if let (Some(first), Mode::Strict) = (checked.first, mode) {
-            // Where the tables reach beyond the first batch, they may have dropped what its stamp replaced.
-            let is_beyond = tree.get_highest_persisted_seqno().is_some_and(|highest| highest >= first.sequence);
-            let before = number_before(first.sequence)?;
-            if before.is_some() || !is_beyond {
-                self.expect_through(first.stamp.number - 1, before.unwrap_or(0))?;
+            for row in table.range(UserKey::from(stamp::KEY)..=UserKey::from(stamp::KEY)) {
+                let value = row.map_err(|error| self.does_not_open(into_io(error.into())))?.value;
+                through = through.max(self.number_of(&value)?);
             }
         }
-        Ok(number_before(u64::MAX)?.unwrap_or(0))
+        self.expect_through(first.stamp.number.saturating_sub(1), through)
     }
 
     /// For readers.
@@ -292,10 +341,15 @@ impl Database {
         self.recover(marked, Mode::Strict, &AtomicU64::default()).map(drop)
     }
 
+    /// How much waits for flushes and compactions; nothing while it is closed.
+    pub fn pressure(&self) -> Pressure {
+        self.open.as_ref().map_or_else(Pressure::default, Rows::pressure)
+    }
+
     /// Waits until fjall would not halt the write.
     fn wait_for_room(&self) -> io::Result<()> {
         let rows = self.rows()?;
-        while rows.rows.sealed_memtable_count() >= SEALED_MEMTABLES_MAX || rows.rows.tree.l0_run_count() >= LEVEL_0_RUNS_MAX {
+        while rows.pressure().is_too_high() {
             // Says whether the worker has failed, and does nothing else when nothing is buffered.
             rows.database.persist(PersistMode::Buffer).map_err(into_io)?;
             std::thread::sleep(WAIT);
@@ -361,7 +415,8 @@ impl WriteRows for Database {
 /// The writer's own reads: nobody else writes, so no view is needed.
 impl ReadRows for Database {
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {
-        let value = self.rows()?.rows.get(key).map_err(into_io)?;
+        let rows = &self.rows()?.rows;
+        let value = rows.get(key).map_err(|error| unreadable(rows, key..=key, error))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
@@ -371,6 +426,10 @@ impl ReadRows for Database {
 }
 
 impl Rows {
+    fn pressure(&self) -> Pressure {
+        Pressure { sealed_memtables: self.rows.sealed_memtable_count(), level_0_runs: self.rows.tree.l0_run_count() }
+    }
+
     /// All rows as they are now. Keep it no longer than for one command: what it sees cannot be removed.
     pub fn view(&self) -> View {
         View { snapshot: self.database.snapshot(), rows: self.rows.clone() }
@@ -379,7 +438,7 @@ impl Rows {
 
 impl ReadRows for View {
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {
-        let value = self.snapshot.get(&self.rows, key).map_err(into_io)?;
+        let value = self.snapshot.get(&self.rows, key).map_err(|error| unreadable(&self.rows, key..=key, error))?;
         // A copy: a part of a block would keep the whole block in memory.
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
@@ -390,12 +449,51 @@ impl ReadRows for View {
         }
         let mut range = self.snapshot.range(&self.rows, from..to);
         while let Some(row) = if backward { range.next_back() } else { range.next() } {
-            let (key, value) = row.into_inner().map_err(into_io)?;
+            let (key, value) = row.into_inner().map_err(|error| unreadable(&self.rows, from..=to, error))?;
             if !visit(&key, &value) {
                 break;
             }
         }
         Ok(())
+    }
+}
+
+/// The tables of a database, as its files are named.
+fn table_ids(dir: &Path) -> io::Result<HashSet<u64>> {
+    let mut ids = HashSet::new();
+    let keyspaces = dir.join("keyspaces");
+    if !keyspaces.exists() {
+        return Ok(ids);
+    }
+    for keyspace in fs::read_dir(keyspaces)? {
+        let keyspace = keyspace?;
+        let tables = keyspace.path().join("tables");
+        // fjall's own rows about keyspaces are in keyspace 0.
+        if keyspace.file_name() == "0" || !tables.exists() {
+            continue;
+        }
+        for table in fs::read_dir(tables)? {
+            ids.extend(table?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+        }
+    }
+    Ok(ids)
+}
+
+/// Adds to an error which file it is about, if it is about one.
+fn unreadable(rows: &Keyspace, range: RangeInclusive<&[u8]>, error: fjall::Error) -> io::Error {
+    /// Rows of each table that are read to find out.
+    const ROWS_MAX: usize = 10_000;
+    let error = into_io(error);
+    if error.kind() != io::ErrorKind::InvalidData {
+        return error;
+    }
+    let (from, to) = (UserKey::from(*range.start()), UserKey::from(*range.end()));
+    let version = rows.tree.current_version();
+    let damaged =
+        version.iter_tables().find(|table| table.range(from.clone()..=to.clone()).take(ROWS_MAX).any(|row| row.is_err()));
+    match damaged {
+        Some(table) => io::Error::new(error.kind(), format!("{} is damaged: {error}", table.path.display())),
+        None => error,
     }
 }
 

@@ -29,6 +29,8 @@ pub const PARTITIONS_MAX: u16 = super::lanes::PARTITIONS_MAX;
 const LOCK: &str = "lock";
 const MANIFEST: &str = "manifest.toml";
 const MANIFEST_NEW: &str = "manifest.toml.new";
+/// The disk has failed in an earlier run.
+const FAILED: &str = "disk-failed";
 /// What a directory may contain before it is ours: the root of a file system has this.
 const LOST_AND_FOUND: &str = "lost+found";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -75,13 +77,18 @@ impl Manifest {
         let lock = lock(dir)?;
         let path = dir.join(MANIFEST);
         let facts = match fs::read_to_string(&path) {
-            Ok(text) => Facts::parse(&text, &path)?.after_start(boot_id),
+            Ok(text) => Facts::parse(&text, &path)?.after_start(boot_id, dir.join(FAILED).exists()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Facts::new(dir, partitions_wanted, shards, boot_id)?,
             Err(error) => return Err(OpenError::File { path, error }),
         };
         let manifest = Manifest { dir: dir.to_owned(), facts, _lock: lock };
         manifest.write()?;
-        Ok(manifest)
+        match fs::remove_file(manifest.dir.join(FAILED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(OpenError::File { path: manifest.dir.join(FAILED), error })
+            }
+            _ => Ok(manifest),
+        }
     }
 
     /// The directory.
@@ -104,7 +111,7 @@ impl Manifest {
         self.facts.data_id
     }
 
-    /// One more after each time that the machine went down without the server having been stopped: what was given to the operating
+    /// One more after each time that the machine went down without the server having been stopped, or that the disk failed: what was given to the operating
     /// system only may be lost since.
     pub fn os_generation(&self) -> u64 {
         self.facts.os_generation
@@ -182,6 +189,15 @@ impl Manifest {
         };
         write().map_err(file(&self.dir.join(MANIFEST)))
     }
+}
+
+/// Leaves word for the next start that the disk has failed: what was given to the operating system may be lost, though the machine did not go down.
+///
+/// # Errors
+/// The disk takes that neither.
+pub(super) fn note_failure(dir: &Path) -> io::Result<()> {
+    File::create(dir.join(FAILED))?.sync_all()?;
+    sync_dir(dir)
 }
 
 /// Makes what was created, renamed or removed in a directory survive the machine.
@@ -265,9 +281,9 @@ impl Facts {
         })
     }
 
-    /// A server starts with them. As long as the machine is up, what it gave to the operating system is there.
-    fn after_start(mut self, boot_id: &str) -> Facts {
-        if !self.clean && self.boot_id != boot_id {
+    /// A server starts with them. As long as the machine is up and its disk does not fail, what was given to the operating system is there.
+    fn after_start(mut self, boot_id: &str, disk_has_failed: bool) -> Facts {
+        if (!self.clean && self.boot_id != boot_id) || disk_has_failed {
             self.os_generation += 1;
         }
         self.clean = false;
@@ -376,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn the_generation_counts_crashes_of_the_machine_alone() {
+    fn the_generation_counts_crashes_of_the_machine_and_the_disk() {
         let dir = tempfile::tempdir().unwrap();
         let generation = |boot: &str, stop: bool| {
             let manifest = open(dir.path(), boot).unwrap();
@@ -394,6 +410,9 @@ mod tests {
         assert_eq!(generation("d", true), 3);
         assert_eq!(generation("d", false), 3);
         assert_eq!(generation("e", false), 4);
+        note_failure(dir.path()).unwrap();
+        assert_eq!(generation("e", true), 5, "a sync has failed");
+        assert_eq!(generation("e", true), 5);
     }
 
     #[test]

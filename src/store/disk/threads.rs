@@ -233,6 +233,7 @@ fn open(start: Start, manifest: &Manifest, progress: &AtomicU64) -> Result<(Writ
         shared,
         reader: reader.thread().clone(),
         metrics,
+        data_dir: manifest.dir().to_owned(),
         space: Space::new(dir, options.disk_free_bytes_min),
         options,
         clock: Clock::start(),

@@ -11,6 +11,7 @@
 //! | a row cannot be read | the command that needs it fails |
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use super::database::Database;
 use super::error::OpenError;
 use super::fault::Acknowledge;
 use super::lanes::ThreadLanes;
+use super::manifest;
 use super::options::StoreOptions;
 use super::shared::SharedRows;
 use super::space::Space;
@@ -55,6 +57,7 @@ pub(super) struct Writer {
     pub reader: Thread,
     pub metrics: Partitions,
     pub options: StoreOptions,
+    pub data_dir: PathBuf,
     pub space: Space,
     pub clock: Clock,
     pub acknowledge: Acknowledge,
@@ -188,6 +191,9 @@ impl Writer {
     }
 
     fn end_process(&self, why: &str) -> ! {
+        if let Err(error) = manifest::note_failure(&self.data_dir) {
+            tracing::error!(%error, "the next start is not told that the disk has failed");
+        }
         (self.end)(&format!("partition {} of the store {why}", self.partition));
         unreachable!("the process has ended");
     }

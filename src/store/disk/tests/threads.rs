@@ -254,11 +254,12 @@ fn a_sync_that_fails_acknowledges_nothing_and_ends_the_process() {
     running.append(1, Durability::Fsync);
     running.publish();
     let partition = usize::from(running.partition(1));
-    let Running { stores, shards, .. } = running;
+    let Running { dir, stores, shards, .. } = running;
     let outcomes = stores.threads_for_test(partition).join();
     assert!(outcomes.is_err(), "the end of the process is a panic here");
     let mut shards = shards;
     assert_eq!(shards[0].next(), None);
+    assert!(dir.path().join("disk-failed").exists());
 }
 
 #[test]
