@@ -135,15 +135,22 @@ impl Database {
     ///
     /// # Errors
     /// It is another one's, or cannot be opened.
-    pub fn open_forgiving(manifest: &Manifest, partition: PartitionId, options: &StoreOptions) -> Result<Recovered, OpenError> {
+    pub fn open_forgiving(
+        manifest: &Manifest,
+        partition: PartitionId,
+        options: &StoreOptions,
+    ) -> Result<(Database, Recovered), OpenError> {
         let dir = manifest.partition_dir(partition);
         let owner = Owner { data_id: manifest.data_id(), partition };
         let file = |error| OpenError::File { path: dir.clone(), error };
-        let (mark, _) = Mark::open(&dir, owner).map_err(file)?;
+        let (mark, marked) = Mark::open(&dir, owner).map_err(file)?;
+        if marked == Marked::Foreign {
+            return Err(OpenError::Foreign { partition, path: dir });
+        }
         let mut database = Database::closed(dir.clone(), owner, options, mark);
         let recovered = database.recover(0, Mode::Forgiving, &AtomicU64::default())?;
         database.mark.reset(recovered.number).map_err(file)?;
-        Ok(recovered)
+        Ok((database, recovered))
     }
 
     fn closed(dir: PathBuf, owner: Owner, options: &StoreOptions, mark: Mark) -> Database {

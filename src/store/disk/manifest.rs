@@ -70,6 +70,16 @@ impl Manifest {
         Manifest::open_in_boot(dir, partitions_wanted, shards, boot_id.trim())
     }
 
+    /// Opens a data directory that is there, to look after it.
+    ///
+    /// # Errors
+    /// The same, and when there is none.
+    pub fn open_existing(dir: &Path) -> Result<Manifest, OpenError> {
+        let path = dir.join(MANIFEST);
+        fs::metadata(&path).map_err(file(&path))?;
+        Manifest::open_or_create(dir, 0, 1)
+    }
+
     /// The same, in the life of the machine that has this id.
     fn open_in_boot(dir: &Path, partitions_wanted: PartitionId, shards: u16, boot_id: &str) -> Result<Manifest, OpenError> {
         prepare(dir)?;
@@ -117,7 +127,7 @@ impl Manifest {
         self.facts.os_generation
     }
 
-    /// How often lost data was given up; any log may have lost something that it had shown.
+    /// How often lost data was given up.
     pub fn repairs(&self) -> u64 {
         self.facts.repairs
     }
@@ -160,13 +170,15 @@ impl Manifest {
         self.write()
     }
 
-    /// Lost data has been given up.
+    /// Lost data will be given up. What was appended in the run of the machine that ends by it may be lost; gives that run's generation.
     ///
     /// # Errors
     /// It cannot be written down.
-    pub fn count_repair(&mut self) -> Result<(), OpenError> {
+    pub fn begin_repair(&mut self) -> Result<u64, OpenError> {
         self.facts.repairs += 1;
-        self.write()
+        self.facts.os_generation += 1;
+        self.write()?;
+        Ok(self.facts.os_generation - 1)
     }
 
     /// Everything is on the disk, and nothing more will be written.

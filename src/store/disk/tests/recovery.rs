@@ -343,7 +343,7 @@ fn what_is_lost_can_be_given_up() {
     let place = Place::with_batches(5);
     flip(&place.journal(0), place.spans(0)[2].begin + 20);
     place.refused();
-    let recovered = Database::open_forgiving(&place.manifest(), 0, &place.options).unwrap();
+    let (_, recovered) = Database::open_forgiving(&place.manifest(), 0, &place.options).unwrap();
     assert_eq!(recovered.number, 2);
     place.expect(2);
 }
