@@ -554,7 +554,7 @@ fn into_io(error: fjall::Error) -> io::Error {
 }
 
 /// Makes the names of all files and directories in a tree survive the machine.
-fn sync_dirs(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_dirs(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
