@@ -32,6 +32,8 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const CHANGE_BYTES: usize = 64;
 /// After each batch the copy rests as long as the batch took, within these bounds: it takes half of a disk at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(500)];
+/// While it rests, it looks this often whether it must end.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// What the name of a copy ends with that is not finished.
 const UNFINISHED: &str = "part";
 /// Memory of the database that is written: it is read by nobody.
@@ -117,10 +119,20 @@ pub struct Snapshots {
     rows: Vec<Arc<SharedRows>>,
 }
 
-/// Everything at two moments.
+/// What is not copied yet, as it was at two moments; a partition each.
 struct Moments {
     conversations: Vec<Loan>,
     users: Vec<Loan>,
+}
+
+impl Moments {
+    /// A partition whose writer wants its rows back. It waits until they are, so whatever is being done must end.
+    fn called_back(&self) -> Option<PartitionId> {
+        let pairs = (0..).zip(self.conversations.iter().zip(&self.users));
+        let mut called_back =
+            pairs.filter(|(_, (conversations, users))| conversations.is_called_back() || users.is_called_back());
+        called_back.next().map(|(partition, _)| partition)
+    }
 }
 
 impl Snapshots {
@@ -171,17 +183,14 @@ impl Snapshots {
 
     fn fill(&self, dir: &Path, free_bytes_min: u64, progress: &Progress) -> Result<(), BackupError> {
         let mut manifest = Manifest::create_copy(dir, &self.facts)?;
-        let Moments { conversations, users } = self.moments()?;
-        for (partition, (conversations, users)) in (0..).zip(conversations.into_iter().zip(users)) {
-            let copying = Copying {
-                partition,
-                conversations: &conversations,
-                users: &users,
-                generation: self.facts.os_generation,
-                free_bytes_min,
-                progress,
-            };
+        let mut moments = self.moments()?;
+        // The last one first, so that what is copied can be given back.
+        for partition in (0..self.facts.partitions).rev() {
+            let generation = self.facts.os_generation;
+            let copying = Copying { partition, moments: &moments, generation, free_bytes_min, progress };
             copying.copy(&manifest, self.facts.partitions)?;
+            moments.conversations.pop();
+            moments.users.pop();
             progress.partitions.fetch_add(1, Ordering::Relaxed);
         }
         manifest.set_complete()?;
@@ -194,8 +203,8 @@ impl Snapshots {
 /// One partition on its way.
 struct Copying<'a> {
     partition: PartitionId,
-    conversations: &'a Loan,
-    users: &'a Loan,
+    /// Of this partition and all below it.
+    moments: &'a Moments,
     /// The present run of the machine.
     generation: u64,
     free_bytes_min: u64,
@@ -217,12 +226,14 @@ impl Copying<'_> {
         let (database, _) = Database::open(manifest, self.partition, &options, &AtomicU64::default())?;
         let dir = manifest.partition_dir(self.partition);
         let mut target = Target { database, dir, changes: Vec::new(), bytes: 0, copying: self };
+        let index = usize::from(self.partition);
+        let (conversations, users) = (&self.moments.conversations[index], &self.moments.users[index]);
         let slots = (0..SLOTS).filter(|slot| slot * u64::from(partitions) / SLOTS == u64::from(self.partition));
         for slot in slots.map(|slot| slot as u16) {
-            self.copy_range(self.conversations, (slot, 0), (slot, tag::USER), &mut target)?;
-            self.copy_range(self.users, (slot, tag::USER), (slot + 1, 0), &mut target)?;
+            self.copy_range(conversations, (slot, 0), (slot, tag::USER), &mut target)?;
+            self.copy_range(users, (slot, tag::USER), (slot + 1, 0), &mut target)?;
         }
-        self.copy_range(self.conversations, (NO_SLOT, 0), (NO_SLOT, u8::MAX), &mut target)?;
+        self.copy_range(conversations, (NO_SLOT, 0), (NO_SLOT, u8::MAX), &mut target)?;
         target.finish()
     }
 
@@ -242,14 +253,22 @@ impl Copying<'_> {
         read.map_err(|error| BackupError::Read { partition: self.partition, error })
     }
 
+    /// Rests without being in anyone's way.
+    fn rest(&self, pause: Duration) -> Result<(), BackupError> {
+        let until = Instant::now() + pause;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            self.may_go_on()?;
+            std::thread::sleep(left.min(LOOK_EVERY));
+        }
+        Ok(())
+    }
+
+    /// Asked often: somebody may wait for what it holds.
     fn may_go_on(&self) -> Result<(), BackupError> {
         if self.progress.is_cancelled.load(Ordering::Relaxed) {
             return Err(BackupError::Cancelled);
         }
-        if self.conversations.is_called_back() || self.users.is_called_back() {
-            return Err(BackupError::Away { partition: self.partition });
-        }
-        Ok(())
+        self.moments.called_back().map_or(Ok(()), |partition| Err(BackupError::Away { partition }))
     }
 }
 
@@ -272,13 +291,17 @@ impl Target<'_> {
     fn flush(&mut self) -> Result<(), BackupError> {
         self.copying.may_go_on()?;
         self.expect_room()?;
+        let partition = self.copying.partition;
+        let failed = |error| BackupError::Write { partition, error };
+        while !self.database.has_room().map_err(failed)? {
+            self.copying.rest(LOOK_EVERY)?;
+        }
         let began = Instant::now();
         self.bytes = 0;
         let write = self.database.write(std::mem::take(&mut self.changes)).and_then(|()| self.database.sync());
-        write.map_err(|error| BackupError::Write { partition: self.copying.partition, error })?;
+        write.map_err(failed)?;
         let [shortest, longest] = PAUSES;
-        std::thread::sleep(began.elapsed().clamp(shortest, longest));
-        Ok(())
+        self.copying.rest(began.elapsed().clamp(shortest, longest))
     }
 
     /// The server may live on the same disk.
