@@ -282,6 +282,17 @@ mod tests {
     }
 
     #[test]
+    fn one_whose_user_is_not_loaded_in_time_may_come_back() {
+        let limits = Limits::default();
+        let mut connection = Connection::new(1, at(1000), 6000);
+        connection.phase = Phase::Loading { login: LoginKey::default(), deadline_ms: 6000 };
+        assert_eq!((connection.login(), connection.session()), (Some(LoginKey::default()), None));
+        assert_eq!(connection.look_again_ms(at(1000), &limits), 6000);
+        assert_eq!(connection.due(at(5999), &limits), Due::Nothing);
+        assert_eq!(connection.due(at(6000), &limits), Due::Close(CloseCode::overloaded));
+    }
+
+    #[test]
     fn a_silent_peer_is_pinged_once_and_then_closed() {
         let limits = Limits::default();
         let mut connection = active();

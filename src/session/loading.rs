@@ -14,11 +14,11 @@ use crate::wire::schema::CloseCode;
 
 /// Lists of one shard that are being read at once; the others wait, oldest first. Bounds what a storm of logins asks of the store.
 const LOADS_MAX: usize = if cfg!(test) { 3 } else { 256 };
-/// When a connection whose user could not be loaded should try again, in ms.
-const RECONNECT_MS: u32 = 500;
+/// When a connection for which something could not be read should try again, in ms.
+pub(super) const RECONNECT_MS: u32 = 500;
 
 /// Names a login that waits, for as long as it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoginKey {
     index: u32,
     generation: u32,

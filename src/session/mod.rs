@@ -465,8 +465,9 @@ impl Users {
 
     /// Says goodbye to a session; the connection reports back with [`Self::closed`].
     fn close(&mut self, session: SessionKey, code: CloseCode, fx: &mut Effects) {
+        let after_ms = if code == CloseCode::overloaded { loading::RECONNECT_MS } else { 0 };
         if let Some(session) = self.session(session) {
-            fx.closes.push((session.connection, code, 0));
+            fx.closes.push((session.connection, code, after_ms));
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{Failure, More, Outcome, Users, address, bad_request, frames};
 use crate::conversation::{Key, Kind, Name, Record};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{Head, Refusal, Reply, Request, SessionKey, Skipped};
-use crate::wire::schema::{self as s, CloseCode, ErrorCode, SkipReason};
+use crate::wire::schema::{self as s, ErrorCode, SkipReason};
 
 /// Where a session wants to begin.
 #[derive(Default)]
@@ -175,11 +175,6 @@ impl Users {
         if refusal.code == ErrorCode::unknown_conversation && key.kind() == Kind::Group {
             self.strike_from_list(user, key, fx);
         }
-        let is_asked = catch_up.start.reference.is_some() || catch_up.start.cursor.is_some();
-        if refusal.code != ErrorCode::unknown_conversation && !is_asked && key.kind() != Kind::Topic {
-            // It would miss what it counts on, without a word.
-            self.close(session, CloseCode::overloaded, fx);
-        }
         if key.kind() == Kind::Topic {
             self.sessions[session.index].topics -= 1;
         }
@@ -187,7 +182,9 @@ impl Users {
         if let Some(reference) = catch_up.start.reference {
             self.answered(failure(reference));
             self.refuse(failure(reference), refusal, fx);
-        } else if catch_up.start.cursor.is_some() || key.kind() == Kind::Topic {
+        } else if catch_up.start.cursor.is_some() || key.kind() == Kind::Topic || refusal.code != ErrorCode::unknown_conversation
+        {
+            // Also if it was not named: it counts on receiving what it does not now.
             self.say_not_resumed(session, key, refusal, fx);
         }
     }

@@ -193,6 +193,10 @@ impl View {
         if !self.places.contains_key(&to) && to.starts_with("direct:") {
             self.places.insert(to.clone(), Place { epoch, next: 1, or: None, by_device: false, tags: Vec::new() });
         }
+        // One without a message may have been forgotten and founded anew.
+        if let Some(place) = self.places.get_mut(&to).filter(|place| log.key.kind() == Kind::Direct && place.next == 1) {
+            place.epoch = epoch;
+        }
         let before = self.places.get(&to).cloned();
         let expected = before.as_ref().is_some_and(|p| p.epoch == epoch && (p.next == seq || p.or == Some(seq)));
         if !expected {
@@ -302,7 +306,11 @@ impl View {
                 self.places.entry(to.clone()).or_insert(first);
             }
             self.advance(&to);
-            let place = self.places.get(&to).unwrap_or_else(|| panic!("{to} is not received"));
+            let place = self.places.get_mut(&to).unwrap_or_else(|| panic!("{to} is not received"));
+            if log.key.kind() == Kind::Direct && place.next == 1 {
+                // Nothing that could be seen has come since it was founded anew.
+                place.epoch = *epoch;
+            }
             assert_eq!(place.epoch, *epoch, "{to}");
             let is_wanted = |r: &&std::sync::Arc<Record>| {
                 let filtered = !place.tags.is_empty() && !r.content.tag.as_deref().is_some_and(|tag| place.tags.contains(&tag));
@@ -371,6 +379,7 @@ impl Simulation {
             dedupe_messages_max: 16,
             presence_linger_ms: 50,
             publish_rate_per_user: 0,
+            conversation_idle_ms: random.within(1, 50),
             users_idle_max: random.one(&[0, 1, 100]),
             ..Limits::default()
         };
@@ -387,6 +396,10 @@ impl Simulation {
             4..6 => self.disconnect(),
             6..36 => self.act(),
             36..38 => self.world.pass(self.random.0 % 40),
+            39 if self.is_on_disk => {
+                let at = self.random.below(self.world.shards.len()) as ShardId;
+                self.world.sweep(at);
+            }
             38 if self.is_on_disk && self.random.chance(25) => self.crash(),
             _ => self.deliver(),
         }

@@ -16,13 +16,16 @@ pub(super) struct Store {
     slots: Slots,
     pub(super) parts: Vec<Part>,
     /// Records on their way to the disk.
-    appends: BTreeMap<(ShardId, LogId, u32, u64), (Key, Arc<Record>)>,
+    appends: BTreeMap<Place, (Key, Arc<Record>)>,
     /// Records that have come there, in order.
     pub(super) appended: Vec<(Key, Arc<Record>)>,
     /// So many batches fail from now on.
     pub(super) batches_to_fail: usize,
     os_generation: u64,
 }
+
+/// Of an append: shard, log, attempt, seq.
+type Place = (ShardId, LogId, u32, u64);
 
 /// A partition, with its queues from and to each shard.
 pub(super) struct Part {

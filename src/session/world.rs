@@ -23,6 +23,9 @@ use crate::store::{Append, Command, Memory, NotStored, Outcome};
 use crate::wire::schema::{self as s, Body, CloseCode, Cursor, ErrorCode, Frame, ReceiptKind, RecordKind, Role, SkipReason};
 use crate::wire::{Encoder, Fbb, Split, Verb, split};
 
+/// Where a session begins in a conversation: which, epoch, and what is next.
+pub(super) type Begins = (String, u64, u64);
+
 /// Of a connection that is not logged in.
 const NOBODY: SessionKey = SessionKey { index: u32::MAX, generation: u32::MAX };
 
@@ -41,7 +44,7 @@ pub(super) struct World {
     pub(super) appends_to_fail: usize,
     pub(super) store: Store,
     /// Logins that are through: who, and where he begins in direct conversations without being told.
-    pub(super) opened: Vec<(Client, Vec<(String, u64, u64)>)>,
+    pub(super) opened: Vec<(Client, Vec<Begins>)>,
     encoder: Encoder,
     policies: Policies,
     /// How often it was started.
@@ -531,7 +534,7 @@ impl World {
     }
 
     /// Where a device that has just logged in begins in direct conversations, as far as it is not going to be told: who, epoch, and what is next.
-    pub(super) fn up_to_date(&self, client: Client) -> Vec<(String, u64, u64)> {
+    pub(super) fn up_to_date(&self, client: Client) -> Vec<Begins> {
         let peer = &self.clients[client];
         let users = &self.shards[peer.shard as usize].users;
         let (user, session) = (users.user_of(peer.session), &users.sessions[peer.session.index]);
@@ -543,7 +546,8 @@ impl World {
             let stored = e.cursor_of(&peer.device);
             let (epoch, seq) = match e.log {
                 Some(log) if e.has_news(stored, log) => None,
-                Some(log) => Some(log),
+                // One without a message may be founded anew.
+                Some(log) => (log.1 > 0).then_some(log),
                 None => (stored > 0).then_some((e.epoch, stored)),
             }?;
             Some((e.key.address(&peer.user).to_string(), epoch, seq + 1))
@@ -688,6 +692,13 @@ impl World {
             node.conversations.tick(self.now, &mut node.fx);
             self.absorb(at as ShardId);
         }
+    }
+
+    /// Conversations that nobody uses leave memory.
+    pub(super) fn sweep(&mut self, at: ShardId) {
+        let node = &mut self.shards[at as usize];
+        node.conversations.sweep(0, 1 << 20, self.now, &mut node.fx);
+        self.absorb(at);
     }
 
     /// Time passes until something is written that waits for more. Says whether there is something.
@@ -848,6 +859,7 @@ impl World {
             assert_eq!(node.users.gathers.len(), 0, "nothing is being collected");
             assert_eq!((node.users.changes.len(), node.users.strikes), (0, 0), "every change is through");
             assert_eq!((node.users.logins.len(), node.users.loads), (0, 0), "every list has been read");
+            assert!(node.users.expected.is_empty(), "whoever was hinted is a member, or has been told that he is not");
             for session in node.users.sessions.iter() {
                 assert_eq!(session.outstanding, 0, "every request is answered");
             }

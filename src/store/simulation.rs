@@ -567,9 +567,10 @@ fn run(seed: u64) -> Seen {
 
 #[test]
 fn the_disk_holds_what_was_promised() {
-    let only = std::env::var("CAMPANILE_SEED").ok().map(|seed| seed.parse::<u64>().expect("CAMPANILE_SEED is a number"));
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap_or_else(|_| panic!("{name} is a number")));
+    let (only, seeds) = (number("CAMPANILE_SEED"), number("CAMPANILE_SEEDS").unwrap_or(SEEDS));
     let mut seen = Seen::default();
-    for seed in only.map_or(0..SEEDS, |seed| seed..seed + 1) {
+    for seed in only.map_or(0..seeds, |seed| seed..seed + 1) {
         let of_seed = catch_unwind(AssertUnwindSafe(|| run(seed))).unwrap_or_else(|panic| {
             eprintln!("CAMPANILE_SEED={seed}");
             resume_unwind(panic)

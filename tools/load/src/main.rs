@@ -18,6 +18,7 @@ mod conduct;
 mod error;
 mod floor;
 mod machine;
+mod nats;
 mod options;
 mod pinger;
 mod report;
@@ -63,6 +64,7 @@ fn play(command: Command) -> Result<bool, Failure> {
         Command::Backlog { common, server, backlog } => self::backlog(&common, &server, &backlog),
         Command::Cold { common, server, cold } => self::cold(&common, &server, &cold),
         Command::Floor { common, members } => floor(&common, members),
+        Command::NatsFloor { options } => nats::run(&options),
         Command::FloorServer { cpu } => floor::serve(cpu).map(|()| true),
     }
 }
@@ -122,7 +124,7 @@ fn cold(common: &Common, server: &Server, options: &ColdOptions) -> Result<bool,
     let run = options.run.map_or_else(run_number, |run| run.0);
     let workers = settings.cpus.len() as u32;
     let plan = Plan::cold(run, publishers.min(conversations), (conversations, messages), page, (reads, readers), workers);
-    let outcome = conduct::cold(plan, &settings, watched(server)?, options.half())?;
+    let outcome = conduct::cold(plan, &settings, watched(server)?, options.half(), options.rest())?;
     let figures = ColdFigures::from(&common.durability, &settings, &outcome);
     show(common, &figures.table(), &figures)?;
     Ok(figures.is_clean())

@@ -11,6 +11,7 @@ use crate::account::{HEADER_BYTES, Pace, WINDOW_MAX};
 use crate::conduct::Half;
 use crate::error::Failure;
 use crate::machine;
+use crate::nats::NatsOptions;
 
 /// Messages that each publisher has outstanding while it lays them in store.
 const FILL_WINDOW: u32 = 64;
@@ -116,6 +117,11 @@ pub enum Command {
         #[arg(long, value_name = "M", default_value_t = 1000)]
         members: u32,
     },
+    /// Another yardstick: publishes to a file stream of a nats-server with JetStream, and counts its acks.
+    NatsFloor {
+        #[command(flatten)]
+        options: NatsOptions,
+    },
     /// The bare server of `floor`; it ends with its standard input.
     #[command(hide = true)]
     FloorServer {
@@ -183,7 +189,8 @@ pub struct ColdOptions {
     /// Reads that are under way at once.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub readers: u32,
-    /// Seconds between filling and reading: longer than `conversation_idle_ms` of the server, for conversations to leave its memory.
+    /// Seconds of rest before reading. After filling: more than `conversation_idle_ms` of the server, for conversations to leave its memory; after
+    /// a start of the server: for the readers' sessions to be up to date.
     #[arg(long, value_name = "S", default_value_t = 0.0)]
     pub rest: f64,
     /// Only fill, or only read.
@@ -223,8 +230,13 @@ impl ColdOptions {
         match self.only {
             Some(OnlyHalf::Fill) => Half::Fill,
             Some(OnlyHalf::Read) => Half::Read,
-            None => Half::Both(Duration::from_secs_f64(self.rest.clamp(0.0, 86_400.0))),
+            None => Half::Both,
         }
+    }
+
+    /// The rest before reading.
+    pub fn rest(&self) -> Duration {
+        Duration::from_secs_f64(self.rest.clamp(0.0, 86_400.0))
     }
 }
 
@@ -273,7 +285,7 @@ pub struct Common {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Label for the report: the durability that the server was configured with.
-    #[arg(long, value_name = "NAME", default_value = "memory")]
+    #[arg(long, value_name = "NAME", default_value = "not told")]
     pub durability: String,
     /// Seconds without progress after which what is outstanding at the end counts as lost.
     #[arg(long, value_name = "S", default_value_t = 10.0)]

@@ -225,8 +225,6 @@ impl Machine {
             (Request::GroupLeave { id } | Request::GroupDisband { id }, Answer::Ack(_)) => {
                 self.conversations.forget(&Conversation::Group(id.clone()));
             }
-            // It had been taken back before; what the ack names is the message.
-            (Request::Retract { .. }, Answer::Ack(ack)) if ack.duplicate => {}
             (request, Answer::Ack(ack)) => {
                 if let Some(conversation) = request.writes_to().filter(|c| self.conversations.receives(c)) {
                     self.wrote(conversation, ack.cursor);

@@ -671,7 +671,7 @@ fn taking_back_writes_a_record_that_the_ack_tells() {
 }
 
 #[test]
-fn taking_back_again_writes_nothing_and_moves_no_cursor() {
+fn taking_back_again_names_the_message_and_moves_no_cursor_back() {
     let (mut machine, reference) = taking_back();
     let before = Answer::Ack(Ack { cursor: cursor(5), time_ms: 0, duplicate: true });
     answer(&mut machine, reference, before.clone());

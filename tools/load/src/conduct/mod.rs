@@ -20,6 +20,7 @@ use crate::scenario::Plan;
 use crate::stage::{PATIENCE, Stage, Step, Totals};
 use crate::worker::{self, Crew, Post};
 
+pub use minutes::Minutes;
 pub use run::{Memory, Outcome, conduct};
 pub use stock::{Backlog, ColdReads, Half, backlog, cold};
 

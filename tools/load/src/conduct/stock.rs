@@ -100,15 +100,15 @@ pub enum Half {
     Fill,
     /// Reading.
     Read,
-    /// Both, with this time between them.
-    Both(Duration),
+    /// One after the other.
+    Both,
 }
 
-/// Lays conversations in store, and reads the newest messages of random ones.
+/// Lays conversations in store, and reads the newest messages of random ones after a rest.
 ///
 /// # Errors
 /// What kept it from having a result.
-pub fn cold(plan: Plan, settings: &Settings, server: Watched, half: Half) -> Result<ColdReads, Failure> {
+pub fn cold(plan: Plan, settings: &Settings, server: Watched, half: Half, rest: Duration) -> Result<ColdReads, Failure> {
     let play = |conductor: &mut Conductor<'_, '_>| {
         let filled = if half == Half::Read {
             log_in(conductor)?;
@@ -121,7 +121,7 @@ pub fn cold(plan: Plan, settings: &Settings, server: Watched, half: Half) -> Res
             conductor.wait("saying what was read", conversations, |t| t.receipts)?;
             Some(filled)
         };
-        if let Half::Both(rest) = half {
+        if half != Half::Fill {
             thread::sleep(rest);
         }
         let before = conductor.rss()?;

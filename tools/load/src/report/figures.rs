@@ -26,7 +26,8 @@ pub struct Latency {
 }
 
 impl Latency {
-    pub(super) fn from(histogram: &Histogram<u64>) -> Latency {
+    /// Quantiles of nanoseconds.
+    pub fn from(histogram: &Histogram<u64>) -> Latency {
         let us = |ns: u64| (ns as f64 / 100.0).round() / 10.0;
         let quantile = |q: f64| us(histogram.value_at_quantile(q));
         Latency { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99), p999: quantile(0.999), max: us(histogram.max()) }

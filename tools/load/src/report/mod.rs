@@ -12,7 +12,7 @@ use serde::Serialize;
 pub use backlog::BacklogFigures;
 pub use cold::ColdFigures;
 pub use figures::{Figures, Latency};
-pub use table::table;
+pub use table::{Table, latency, table};
 
 use crate::error::Failure;
 

@@ -22,21 +22,30 @@ pub fn table(f: &Figures) -> String {
 
 /// Rows of names and values.
 #[derive(Default)]
-pub(super) struct Table(String);
+pub struct Table(String);
 
 impl Table {
-    pub(super) fn row(&mut self, name: &str, value: &str) {
+    /// A row.
+    pub fn row(&mut self, name: &str, value: &str) {
         writeln!(self.0, "{name:<28}{value}").expect("a string takes all text");
     }
 
-    pub(super) fn optional(&mut self, name: &str, value: Option<String>) {
+    /// A row, where there is a value.
+    pub fn optional(&mut self, name: &str, value: Option<String>) {
         if let Some(value) = value {
             self.row(name, &value);
         }
     }
 
+    /// Acks per second in each minute, where there is more than one.
+    pub fn minutes(&mut self, rates: &[f64]) {
+        for (minute, rate) in (1..).zip(rates).filter(|_| rates.len() > 1) {
+            self.row(&format!("  minute {minute}"), &format!("{rate:.0} acks per second"));
+        }
+    }
+
     /// Counts of what should not be; what is not is left out.
-    pub(super) fn counts(&mut self, counts: &[(&str, u64)]) {
+    pub fn counts(&mut self, counts: &[(&str, u64)]) {
         for (name, count) in counts {
             self.optional(name, (*count > 0).then(|| count.to_string()));
         }
@@ -47,7 +56,8 @@ impl Table {
         self.optional(name, list(counts));
     }
 
-    pub(super) fn text(self) -> String {
+    /// All rows.
+    pub fn text(self) -> String {
         self.0
     }
 }
@@ -81,11 +91,7 @@ fn messages(t: &mut Table, f: &Figures) {
     t.row("delivery latency, us", &latency(&f.latency_us));
     t.row("ack latency, us", &latency(&f.ack_latency_us));
     t.optional("longest without an ack", f.longest_stall_ms.map(|ms| format!("{ms:.1} ms")));
-    if f.acks_per_s_by_minute.len() > 1 {
-        for (minute, rate) in (1..).zip(&f.acks_per_s_by_minute) {
-            t.row(&format!("  minute {minute}"), &format!("{rate:.0} acks per second"));
-        }
-    }
+    t.minutes(&f.acks_per_s_by_minute);
 }
 
 /// What is missing comes first: it is what the reading is for.
@@ -96,7 +102,8 @@ fn read_back(v: &Verified) -> String {
     format!("{counts}{rest}; {} acked, {} logs read)", v.acked, v.readings)
 }
 
-pub(super) fn latency(l: &Latency) -> String {
+/// Quantiles as people read them.
+pub fn latency(l: &Latency) -> String {
     format!("p50 {:.1}  p90 {:.1}  p99 {:.1}  p999 {:.1}  max {:.1}", l.p50, l.p90, l.p99, l.p999, l.max)
 }
 
@@ -132,7 +139,10 @@ fn troubles(t: &mut Table, f: &Figures) {
             f.client_was_the_limit,
             "this program was out of CPU: the figures may be its limit, not the server's; give it more --cpus",
         ),
-        (f.unsent > 0, "the server did not keep up with --rate: the latencies leave out messages that were never sent"),
+        (
+            f.unsent > 0 && f.rate_per_s.is_some(),
+            "the server did not keep up with --rate: the latencies leave out messages that were never sent",
+        ),
         (
             f.verified.as_ref().is_some_and(|v| v.unchecked > 0),
             "more was acknowledged than is remembered for --verify; see --verify-places",

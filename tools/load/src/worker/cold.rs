@@ -19,6 +19,8 @@ pub(super) struct ColdReads {
     left: u64,
     /// Answered.
     pub(super) done: u64,
+    /// Connections that the server asked to wait, and until when.
+    later: Vec<(u32, u64)>,
     state: u64,
 }
 
@@ -34,7 +36,7 @@ impl Worker<'_> {
     pub(super) fn read_cold(&mut self) {
         let Kind::Cold { reads, readers, .. } = self.crew.plan.kind else { return };
         if std::mem::replace(&mut self.cold.begun, true) || self.publishers.is_empty() {
-            return;
+            return self.ask_again();
         }
         let plan = &self.crew.plan;
         let share = |all: u64| all / u64::from(plan.workers) + u64::from(u64::from(self.id) < all % u64::from(plan.workers));
@@ -68,15 +70,19 @@ impl Worker<'_> {
         let peers = plan.stock().map_or(0, |stock| stock.peers_of(publisher, plan.publishers()));
         let peer = self.random_below(peers as usize) as u32;
         self.cold.left -= 1;
+        self.connections[local as usize].cold = Some(ColdRead { peer, since_ns: self.crew.stage.now_ns() });
+        self.ask_cold(local);
+    }
+
+    fn ask_cold(&mut self, local: u32) {
+        let connection = &mut self.connections[local as usize];
+        let (Kind::Cold { page, .. }, Some(ColdRead { peer, .. })) = (&self.crew.plan.kind, connection.cold) else { return };
         self.name.clear();
         self.crew.plan.write_peer(peer, &mut self.name);
-        let connection = &mut self.connections[local as usize];
-        connection.cold = Some(ColdRead { peer, since_ns: self.crew.stage.now_ns() });
-        let Kind::Cold { page, .. } = self.crew.plan.kind else { return };
         self.outgoing.frame(connection, local, COLD_REF, |b| {
             let conversation = Some(conversation(b, self.crew.plan.address(&self.name)));
             let cursor = Cursor::new(0, 0);
-            Sync::create(b, &SyncArgs { conversation, cursor: Some(&cursor), limit: page, direction: Direction::backward })
+            Sync::create(b, &SyncArgs { conversation, cursor: Some(&cursor), limit: *page, direction: Direction::backward })
         });
     }
 
@@ -120,8 +126,22 @@ impl Worker<'_> {
         })
     }
 
-    /// A page was refused.
-    pub(super) fn cold_refused(&mut self, local: u32) {
+    /// Those that were asked to wait have waited.
+    fn ask_again(&mut self) {
+        let now = self.crew.stage.now_ns();
+        for at in (0..self.cold.later.len()).rev() {
+            if self.cold.later[at].1 <= now {
+                let (local, _) = self.cold.later.swap_remove(at);
+                self.ask_cold(local);
+            }
+        }
+    }
+
+    /// A page was refused: for now, which counts as waiting, or for good.
+    pub(super) fn cold_refused(&mut self, local: u32, again_ns: Option<u64>) {
+        if let Some(at) = again_ns {
+            return self.cold.later.push((local, at));
+        }
         if self.connections[local as usize].cold.take().is_some() {
             self.tally.wrong_pages += 1;
             self.cold.done += 1;

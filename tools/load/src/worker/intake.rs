@@ -195,7 +195,7 @@ impl Worker<'_> {
         }
         match reference {
             PAGE_REF => return self.page_refused(local, again_ns),
-            COLD_REF => return self.cold_refused(local),
+            COLD_REF => return self.cold_refused(local, again_ns),
             RECEIPT_REF => return self.receipt_answered(local),
             _ => {}
         }
