@@ -4,6 +4,7 @@
 //! that [`Command::Forget`] has none and that a load may be preceded by parts ([`Outcome::Members`], [`Outcome::Entries`]). [`Memory`] keeps the newest records for
 //! as long as the process lives; a partition on disk fills the same interface.
 
+pub mod disk;
 pub mod engine;
 mod lookup;
 mod memory;

@@ -1,0 +1,411 @@
+//! The database of one partition: fjall, with one keyspace for all rows.
+//!
+//! What of fjall (3.1.13) decides how it is used here:
+//!
+//! - **One keyspace.** A journal can be deleted when every keyspace that wrote to it has flushed beyond it; one that rests keeps all journals
+//!   (its issue 288). Of one that is always written to, none can rest.
+//! - **Memtables are rotated from here.** fjall asks its workers to do it, once for each write above the size, through a queue that a worker
+//!   itself fills, waiting: with one worker and a full queue, writes halt for good (its issue 257). `max_memtable_size` is out of reach, so
+//!   that it never asks.
+//! - **Writes wait here, not in fjall.** `commit` sleeps in a loop as long as there are 4 sealed memtables or 30 runs in level 0, also when the
+//!   worker that should change it has ended. [`Database::write`] waits before that, and notices.
+//! - **A failed write poisons the database.** It must be dropped and opened again; part of the batch may be in the journal then, and would be
+//!   read back. It is cut off in between ([`Database::cut_failed`]).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fjall::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
+use fjall::{AbstractTree, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+
+use super::error::OpenError;
+use super::journal_check::{self, Checked, Mode};
+use super::manifest::Manifest;
+use super::mark::{Mark, Marked};
+use super::options::StoreOptions;
+use super::stamp::{self, Owner, Stamp};
+use crate::slot::PartitionId;
+use crate::store::engine::{Change, ReadRows, WriteRows};
+
+const KEYSPACE: &str = "rows";
+/// fjall makes this file last when it makes a database.
+const VERSION_FILE: &str = "version";
+/// fjall's threads per database. One flushes and compacts; a second one would spin while the first compacts.
+const WORKERS: usize = 1;
+/// All journals of a partition; fjall accepts no less than 64 MiB.
+const JOURNAL_BYTES_MAX: u64 = 128 << 20;
+/// Files of tables that stay open.
+const FILES_MAX: usize = 256;
+/// A cold read loads one block for a few rows of about 200 bytes; more rows per block compress their keys better.
+const BLOCK_BYTES: u32 = 4096;
+/// fjall halts writes at 4.
+const SEALED_MEMTABLES_MAX: usize = 3;
+/// fjall slows writes down at 20 and halts them at 30.
+const LEVEL_0_RUNS_MAX: usize = 20;
+/// How often a write that waits for a flush or a compaction looks again.
+const WAIT: Duration = Duration::from_millis(1);
+
+/// What opening a database has found and done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The last batch.
+    pub number: u64,
+    /// Bytes that were cut from the end of the journal.
+    pub torn_bytes: u64,
+}
+
+/// The writer's side of a partition's database.
+pub struct Database {
+    dir: PathBuf,
+    owner: Owner,
+    cache_bytes: u64,
+    memtable_bytes: u64,
+    open: Option<Rows>,
+    /// The last batch.
+    pub(super) number: u64,
+    /// The last batch that is known to be on the disk.
+    synced: u64,
+    mark: Mark,
+    /// Bytes written since the memtable was rotated.
+    memtable_used: u64,
+}
+
+/// The reader's side: any number of clones, in any thread. The database can be opened again only when all are gone.
+#[derive(Clone)]
+pub struct Rows {
+    database: fjall::Database,
+    rows: Keyspace,
+}
+
+/// All rows as they were at one moment: whole batches only.
+pub struct View {
+    snapshot: Snapshot,
+    rows: Keyspace,
+}
+
+impl Database {
+    /// Checks and opens a partition, or makes it if the directory is new. `progress` counts the bytes of journals that were read.
+    ///
+    /// # Errors
+    /// It has lost what was synced, is another one's, or cannot be opened.
+    pub fn open(
+        manifest: &Manifest,
+        partition: PartitionId,
+        options: &StoreOptions,
+        progress: &AtomicU64,
+    ) -> Result<(Database, Recovered), OpenError> {
+        let dir = manifest.partition_dir(partition);
+        let owner = Owner { data_id: manifest.data_id(), partition };
+        make_dir(&dir, manifest)?;
+        let (mark, marked) = Mark::open(&dir, owner).map_err(|error| OpenError::File { path: dir.clone(), error })?;
+        let marked = match marked {
+            Marked::Foreign => return Err(OpenError::Foreign { partition, path: dir }),
+            Marked::Through(number) => number,
+            Marked::Nothing => 0,
+        };
+        let mut database = Database {
+            dir,
+            owner,
+            cache_bytes: options.cache_bytes,
+            memtable_bytes: options.memtable_bytes,
+            open: None,
+            number: 0,
+            synced: 0,
+            mark,
+            memtable_used: 0,
+        };
+        let recovered = database.recover(marked, Mode::Strict, progress)?;
+        Ok((database, recovered))
+    }
+
+    /// Opens a partition that has lost something, and gives that up.
+    ///
+    /// # Errors
+    /// It is another one's, or cannot be opened.
+    pub fn open_forgiving(manifest: &Manifest, partition: PartitionId, options: &StoreOptions) -> Result<Recovered, OpenError> {
+        let dir = manifest.partition_dir(partition);
+        let owner = Owner { data_id: manifest.data_id(), partition };
+        let file = |error| OpenError::File { path: dir.clone(), error };
+        let (mark, _) = Mark::open(&dir, owner).map_err(file)?;
+        let (cache_bytes, memtable_bytes) = (options.cache_bytes, options.memtable_bytes);
+        let mut database =
+            Database { dir: dir.clone(), owner, cache_bytes, memtable_bytes, open: None, number: 0, synced: 0, mark, memtable_used: 0 };
+        let recovered = database.recover(0, Mode::Forgiving, &AtomicU64::default())?;
+        database.mark.reset(recovered.number).map_err(file)?;
+        Ok(recovered)
+    }
+
+    fn recover(&mut self, marked: u64, mode: Mode, progress: &AtomicU64) -> Result<Recovered, OpenError> {
+        let is_new = !self.dir.join(VERSION_FILE).exists();
+        let checked = if is_new { Checked::default() } else { journal_check::check(&self.dir, self.owner, mode, progress)? };
+        if let Some(last) = checked.last {
+            self.expect_through(marked, last.stamp.number)?;
+        }
+        let torn_bytes = checked.torn.as_ref().map_or(0, |torn| torn.bytes);
+        if let Some(torn) = &checked.torn {
+            let (path, offset, what) = (torn.path.display(), torn.offset, torn.what);
+            tracing::warn!(partition = self.owner.partition, %path, offset, bytes = torn_bytes, what, "the end of a journal is cut");
+            journal_check::cut(torn)?;
+        }
+        self.open_rows()?;
+        let number = self.verify(&checked, mode)?;
+        self.expect_through(marked, number)?;
+        (self.number, self.synced) = (number, number);
+        self.mark.set(number).map_err(|error| OpenError::File { path: self.dir.clone(), error })?;
+        Ok(Recovered { number, torn_bytes })
+    }
+
+    fn expect_through(&self, marked: u64, found: u64) -> Result<(), OpenError> {
+        if found < marked {
+            return Err(OpenError::Behind { partition: self.owner.partition, path: self.dir.clone(), found, marked });
+        }
+        Ok(())
+    }
+
+    fn open_rows(&mut self) -> Result<(), OpenError> {
+        let open = || -> Result<Rows, fjall::Error> {
+            let database = fjall::Database::builder(&self.dir)
+                .cache_size(self.cache_bytes)
+                .worker_threads(WORKERS)
+                .max_cached_files(Some(FILES_MAX))
+                .max_journaling_size(JOURNAL_BYTES_MAX)
+                .manual_journal_persist(true)
+                .open()?;
+            let rows = database.keyspace(KEYSPACE, keyspace_options)?;
+            Ok(Rows { database, rows })
+        };
+        let rows = open().map_err(|error| self.does_not_open(into_io(error)))?;
+        self.memtable_used = rows.rows.tree.active_memtable().size();
+        self.open = Some(rows);
+        Ok(())
+    }
+
+    fn does_not_open(&self, error: io::Error) -> OpenError {
+        OpenError::Database { partition: self.owner.partition, path: self.dir.clone(), error }
+    }
+
+    /// The number of the last batch. The tables must reach up to the first batch of the journals.
+    fn verify(&self, checked: &Checked, mode: Mode) -> Result<u64, OpenError> {
+        let tree = &self.rows().map_err(|error| self.does_not_open(error))?.rows.tree;
+        let number_before = |sequence| -> Result<Option<u64>, OpenError> {
+            let value = tree.get(stamp::KEY, sequence).map_err(|error| self.does_not_open(into_io(error.into())))?;
+            let Some(value) = value else { return Ok(None) };
+            match Stamp::decode(&value, self.owner) {
+                Some((stamp, true)) => Ok(Some(stamp.number)),
+                _ => Err(OpenError::Foreign { partition: self.owner.partition, path: self.dir.clone() }),
+            }
+        };
+        if let (Some(first), Mode::Strict) = (checked.first, mode) {
+            // Where the tables reach beyond the first batch, they may have dropped what its stamp replaced.
+            let is_beyond = tree.get_highest_persisted_seqno().is_some_and(|highest| highest >= first.sequence);
+            let before = number_before(first.sequence)?;
+            if before.is_some() || !is_beyond {
+                self.expect_through(first.stamp.number - 1, before.unwrap_or(0))?;
+            }
+        }
+        Ok(number_before(u64::MAX)?.unwrap_or(0))
+    }
+
+    /// For readers.
+    ///
+    /// # Errors
+    /// It is closed.
+    pub fn rows(&self) -> io::Result<&Rows> {
+        self.open.as_ref().ok_or_else(|| io::Error::other("the database is closed"))
+    }
+
+    /// The last batch that was written.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether something was written that is not synced.
+    pub fn is_dirty(&self) -> bool {
+        self.synced < self.number
+    }
+
+    /// Syncs the mark.
+    ///
+    /// # Errors
+    /// Those of the file system. Nothing is lost by it.
+    pub fn sync_mark(&mut self) -> io::Result<()> {
+        self.mark.sync()
+    }
+
+    /// Drops the database after a failed write. All clones of [`Self::rows`] must be gone.
+    pub fn close(&mut self) {
+        self.open = None;
+    }
+
+    /// Removes what the failed batch left in the journal, so that it is never read back.
+    ///
+    /// # Errors
+    /// It may still be there; nobody may be told that it is not.
+    pub fn cut_failed(&mut self) -> Result<(), OpenError> {
+        let checked = journal_check::check(&self.dir, self.owner, Mode::Through(self.number), &AtomicU64::default())?;
+        checked.torn.as_ref().map_or(Ok(()), journal_check::cut)
+    }
+
+    /// Opens the database after [`Self::close`] and [`Self::cut_failed`].
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn reopen(&mut self) -> Result<(), OpenError> {
+        let marked = self.number;
+        self.recover(marked, Mode::Strict, &AtomicU64::default()).map(drop)
+    }
+
+    /// Waits until fjall would not halt the write.
+    fn wait_for_room(&self) -> io::Result<()> {
+        let rows = self.rows()?;
+        while rows.rows.sealed_memtable_count() >= SEALED_MEMTABLES_MAX || rows.rows.tree.l0_run_count() >= LEVEL_0_RUNS_MAX {
+            // Says whether the worker has failed, and does nothing else when nothing is buffered.
+            rows.database.persist(PersistMode::Buffer).map_err(into_io)?;
+            std::thread::sleep(WAIT);
+        }
+        Ok(())
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> io::Result<()> {
+        let rows = self.rows()?;
+        let stamp = Stamp { number: self.number + 1, synced: self.synced };
+        // Buffer: what the operating system does not take fails before any of it can be read.
+        let mut batch = rows.database.batch().durability(Some(PersistMode::Buffer));
+        batch.insert(&rows.rows, stamp::KEY, stamp.encode(self.owner));
+        for Change { key, value } in changes {
+            match value {
+                Some(value) => batch.insert(&rows.rows, key, value),
+                None => batch.remove(&rows.rows, key),
+            }
+        }
+        batch.commit().map_err(into_io)
+    }
+
+    fn rotate_if_full(&mut self) {
+        if self.memtable_used < self.memtable_bytes {
+            return;
+        }
+        let Ok(rows) = self.rows() else { return };
+        match rows.rows.rotate_memtable() {
+            Ok(_) => self.memtable_used = 0,
+            // The batch is written all the same; if the database is beyond repair, the next one fails.
+            Err(error) => tracing::warn!(partition = self.owner.partition, %error, "a memtable could not be rotated"),
+        }
+    }
+}
+
+impl WriteRows for Database {
+    fn write(&mut self, changes: Vec<Change>) -> io::Result<()> {
+        self.wait_for_room()?;
+        let bytes: usize = changes.iter().map(memory_bytes).sum();
+        self.commit(changes)?;
+        self.number += 1;
+        self.memtable_used += bytes as u64;
+        self.rotate_if_full();
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.rows()?.database.persist(PersistMode::SyncData).map_err(into_io)?;
+        self.synced = self.number;
+        // The rows are on the disk whatever becomes of the mark: without it the next start believes a little more.
+        if let Err(error) = self.mark.set(self.synced) {
+            tracing::warn!(partition = self.owner.partition, %error, "the mark could not be written");
+        }
+        Ok(())
+    }
+}
+
+/// The writer's own reads: nobody else writes, so no view is needed.
+impl ReadRows for Database {
+    fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {
+        let value = self.rows()?.rows.get(key).map_err(into_io)?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], backward: bool, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
+        self.rows()?.view().scan(from, to, backward, visit)
+    }
+}
+
+impl Rows {
+    /// All rows as they are now. Keep it no longer than for one command: what it sees cannot be removed.
+    pub fn view(&self) -> View {
+        View { snapshot: self.database.snapshot(), rows: self.rows.clone() }
+    }
+}
+
+impl ReadRows for View {
+    fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {
+        let value = self.snapshot.get(&self.rows, key).map_err(into_io)?;
+        // A copy: a part of a block would keep the whole block in memory.
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], backward: bool, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
+        if from >= to {
+            return Ok(());
+        }
+        let mut range = self.snapshot.range(&self.rows, from..to);
+        while let Some(row) = if backward { range.next_back() } else { range.next() } {
+            let (key, value) = row.into_inner().map_err(into_io)?;
+            if !visit(&key, &value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a change takes in the memtable, about.
+fn memory_bytes(change: &Change) -> usize {
+    /// A node of the skip list, and two counted slices.
+    const NODE_BYTES: usize = 96;
+    NODE_BYTES + change.key.len() + change.value.as_ref().map_or(0, Vec::len)
+}
+
+/// How tables are made. fjall writes it down with the keyspace: a database keeps what it was made with.
+fn keyspace_options() -> KeyspaceCreateOptions {
+    let bloom = |bits| FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(bits));
+    KeyspaceCreateOptions::default()
+        .manual_journal_persist(true)
+        .max_memtable_size(u64::MAX)
+        .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
+        .filter_policy(FilterPolicy::all(bloom(10.0)))
+}
+
+/// The directory of a partition. What an earlier start did not finish making is thrown away, what was finished must be there.
+fn make_dir(dir: &Path, manifest: &Manifest) -> Result<(), OpenError> {
+    let partition_is_made = dir.join(VERSION_FILE).exists();
+    if partition_is_made {
+        return Ok(());
+    }
+    if manifest.is_complete() {
+        let partition = dir.file_name().and_then(|name| name.to_str()?.rsplit('-').next()?.parse().ok()).unwrap_or(0);
+        return Err(OpenError::Missing { partition, path: dir.to_owned() });
+    }
+    let make = || {
+        if dir.exists() {
+            fs::remove_dir_all(dir)?;
+        }
+        fs::create_dir(dir)?;
+        super::manifest::sync_dir(manifest.dir())
+    };
+    make().map_err(|error| OpenError::File { path: dir.to_owned(), error })
+}
+
+/// What fjall says, as the operating system said it if it did.
+fn into_io(error: fjall::Error) -> io::Error {
+    use fjall::{Error, LsmError};
+    match error {
+        Error::Io(error) | Error::Storage(LsmError::Io(error)) => error,
+        Error::Storage(error) => io::Error::new(io::ErrorKind::InvalidData, error),
+        Error::Locked => io::Error::new(io::ErrorKind::WouldBlock, "it is in use"),
+        Error::Poisoned => io::Error::other("an earlier write or a background thread has failed; the log says why"),
+        error => io::Error::new(io::ErrorKind::InvalidData, error),
+    }
+}
