@@ -26,7 +26,7 @@ const NOW: Now = Now { mono_ms: 1, wall_ms: 1_700_000_000_000 };
 /// A shard of users who all receive the group.
 fn shard(key: &Key) -> (Users, Effects) {
     let limits = Arc::new(Limits { fan_out_slice: 1_000_000, ..Limits::default() });
-    let (mut users, mut fx) = (Users::new(0, Slots::new(7, 1), limits, 1), Effects::default());
+    let (mut users, mut fx) = (Users::new(0, Slots::new(7, 1), limits, Policies::in_memory(), 1), Effects::default());
     let mut encoder = Encoder::default();
     for i in 0..MEMBERS {
         let frame = encoder.frame(1, |b| {

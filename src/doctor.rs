@@ -190,6 +190,7 @@ pub fn run(config: &Config) -> (String, bool) {
 mod tests {
     use super::*;
     use crate::config::Base;
+    use crate::conversation::Policies;
     use crate::limits::Limits;
     use crate::probe::{Kernel, Limit};
 
@@ -208,7 +209,7 @@ mod tests {
     }
 
     fn config() -> Config {
-        Config::resolve(&Base::default(), &Limits::default(), &[0, 1]).unwrap()
+        Config::resolve(&Base::default(), &Limits::default(), Policies::default(), &[0, 1]).unwrap()
     }
 
     /// A machine on which every kernel setting is as the file wants it.

@@ -56,12 +56,38 @@ settings! {
         group_members_max: u32 = 100_000, in 2..=10_000_000; "members"
         /// Members that one request may name; a longer list is answered `too_many_items`, so that no request holds a turn.
         group_add_max: u32 = 100, in 1..=10_000; "members"
-        /// Messages of a conversation that are kept for resume and sync; older ones are trimmed, which a cursor is told by `gap`.
+        /// Messages of a conversation that are kept in memory, unless its kind says otherwise; older ones are trimmed, which a cursor is told by `gap`.
         history_messages_max: u32 = 1000, in 1..=10_000_000; "messages"
-        /// Bytes of a conversation that are kept for resume and sync; older messages are trimmed.
+        /// Bytes of a conversation that are kept in memory, unless its kind says otherwise; older messages are trimmed.
         history_bytes_max: u32 = 1_048_576, in 8192..=1_073_741_824; "bytes"
-        /// All kept messages of one shard together; above that the conversations that were quiet longest are trimmed first.
+        /// All messages of one shard that are kept in memory; above that the conversations that were quiet longest are trimmed first.
         history_pool_bytes_max: u64 = 1_073_741_824, in 1_048_576..=17_592_186_044_416; "bytes per shard"
+        /// Records in one batch of the store: what is gathered while the batch before it syncs shares one sync. A full batch goes at once.
+        batch_messages_max: u32 = 4096, in 1..=1_000_000; "records"
+        /// Bytes in one batch of the store; a full batch goes at once, so that no sync takes longer than a disk needs for this.
+        batch_bytes_max: u32 = 4_194_304, in 8192..=1_073_741_824; "bytes"
+        /// How long a batch may wait for more while nothing else syncs. An ack waits for no longer than this, one sync that runs, and its own.
+        batch_age_us_max: u32 = 2000, in 0..=100_000; "us"
+        /// Rows of the store that are kept in memory, for reading old messages; above that those that were read longest ago leave.
+        store_cache_bytes: u64 = 33_554_432, in 1_048_576..=1_099_511_627_776; "bytes per partition"
+        /// Room that must be left on the data directory's disk: with less, what would be stored is answered `disk_full` until there is room again, and
+        /// readiness says so. What is stored stays readable.
+        disk_free_bytes_min: u64 = 268_435_456, in 1_048_576..=17_592_186_044_416; "bytes"
+        /// What expired or was trimmed is hidden at once and removed from the disk only after this time, so that a clock that jumps destroys nothing.
+        removal_grace_ms: u32 = 600_000, in 0..=2_592_000_000; "ms"
+        /// A commit of the store that takes longer than this is told by metrics and readiness: acks wait for it.
+        commit_stall_ms: u32 = 5000, in 100..=3_600_000; "ms"
+        /// Receipts are gathered for this long and stored together; each is answered when it is stored.
+        receipts_delay_ms: u32 = 20, in 0..=10_000; "ms"
+        /// Appends that one shard may have with one partition and that are not committed yet; one more publish is answered `busy`.
+        appends_in_flight_max: u32 = 32_768, in 1..=16_777_216; "appends per partition and shard"
+        /// Bytes of those appends; one more publish is answered `busy`.
+        append_bytes_in_flight_max: u64 = 67_108_864, in 8192..=1_099_511_627_776; "bytes per partition and shard"
+        /// A stored conversation that nobody uses for this long leaves memory; the next use reads it from the disk again.
+        conversation_idle_ms: u32 = 60_000, in 100..=86_400_000; "ms"
+        /// Users without a session whose list of conversations stays in memory; above that the one who left first is forgotten there, and
+        /// read from the disk when he is needed.
+        users_idle_max: u32 = 10_000, in 0..=100_000_000; "users per shard"
         /// Publishes of a conversation whose `client_id` is remembered, so that a repeated one gets the first ack.
         dedupe_messages_max: u32 = 1000, in 1..=1_000_000; "messages"
         /// How long a `client_id` is remembered: longer than a client takes to reconnect and try again.
@@ -70,14 +96,6 @@ settings! {
         page_messages_max: u32 = 256, in 1..=65_536; "messages"
         /// Bytes in one page of sync, so that a page never fills an outbox.
         page_bytes_max: u32 = 131_072, in 8192..=1_073_741_824; "bytes"
-        /// A receipt of a conversation on disk waits so long for others, so that one write takes many. It is answered when it is stored.
-        receipts_delay_ms: u32 = 20, in 0..=60_000; "ms"
-        /// Records that may be on their way from one shard to one partition of the store; more publishers are told `busy`.
-        appends_in_flight_max: u32 = 32_768, in 1..=10_000_000; "records per shard and partition"
-        /// Bytes of the same.
-        append_bytes_in_flight_max: u64 = 67_108_864, in 65_536..=1_099_511_627_776; "bytes per shard and partition"
-        /// A conversation on disk that nobody uses for so long leaves memory; it is loaded again when somebody does.
-        conversation_idle_ms: u32 = 60_000, in 100..=86_400_000; "ms"
         /// A user whose last session left is shown as present for this long: a reconnect is not a leaving.
         presence_linger_ms: u32 = 5000, in 0..=3_600_000; "ms"
         /// Users whose presence one session may watch; a longer list is answered `too_many_items`.
@@ -132,6 +150,14 @@ impl Limits {
             ("idle_timeout_ms", self.idle_timeout_ms.into(), "heartbeat_ms", self.heartbeat_ms.into(), 1),
             // A client that lost its connection sends its whole window again, and must be recognized.
             ("dedupe_messages_max", self.dedupe_messages_max.into(), "window_requests", self.window_requests.into(), 0),
+            // What a client may still ask about by its `client_id` must not be gone from the disk.
+            ("removal_grace_ms", self.removal_grace_ms.into(), "dedupe_ms", self.dedupe_ms.into(), 0),
+            ("batch_bytes_max", self.batch_bytes_max.into(), "frame_bytes_max", self.frame_bytes_max.into(), 0),
+            // One session alone must never be told `busy` for what its window allows it.
+            ("appends_in_flight_max", self.appends_in_flight_max.into(), "window_requests", self.window_requests.into(), 0),
+            ("append_bytes_in_flight_max", self.append_bytes_in_flight_max, "frame_bytes_max", self.frame_bytes_max.into(), 0),
+            // Else a disk that is nearly full is filled by the batches that are on their way.
+            ("disk_free_bytes_min", self.disk_free_bytes_min, "batch_bytes_max", self.batch_bytes_max.into(), 0),
             // A home takes a request only while all that follows from it fits into the lanes.
             ("lane_capacity", self.lane_capacity.into(), "group_add_max", 2 * u64::from(self.group_add_max), 64),
             ("group_members_max", self.group_members_max.into(), "group_add_max", self.group_add_max.into(), 0),
@@ -206,7 +232,12 @@ mod tests {
             Limits { history_bytes_max: 70_000, ..default.clone() },
             Limits { recv_buffers: 500, ..default.clone() },
             Limits { dedupe_messages_max: 100, ..default.clone() },
-            Limits { outbox_pool_bytes_max: 1, ..default },
+            Limits { outbox_pool_bytes_max: 1, ..default.clone() },
+            Limits { removal_grace_ms: 100_000, ..default.clone() },
+            Limits { batch_bytes_max: 70_000, ..default.clone() },
+            Limits { appends_in_flight_max: 100, ..default.clone() },
+            Limits { append_bytes_in_flight_max: 70_000, ..default.clone() },
+            Limits { disk_free_bytes_min: 1_000_000, ..default },
         ];
         for limits in wrong {
             assert!(limits.check().is_err(), "{limits:?}");

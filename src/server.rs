@@ -154,6 +154,7 @@ fn start_shards(
             lanes,
             slots: Slots::new(seed, config.shards as ShardId),
             limits: limits.clone(),
+            policies: config.policies,
             metrics: metrics.clone(),
             stop: stop.clone(),
             ring_slots: ring_slots(config),

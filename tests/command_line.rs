@@ -24,7 +24,10 @@ fn refusal(output: &Output) -> String {
 
 #[test]
 fn the_printed_configuration_is_a_file_that_means_the_same() {
-    let first = campanile(&["--print-config", "--shards", "3", "--heartbeat-ms=12345"], &[("CAMPANILE_RESUME_MAX", "77")]);
+    let first = campanile(
+        &["--print-config", "--shards", "3", "--heartbeat-ms=12345", "--topic-history-ttl=7d"],
+        &[("CAMPANILE_RESUME_MAX", "77")],
+    );
     assert!(first.status.success());
     let file = std::env::temp_dir().join(format!("campanile-test-{}.toml", std::process::id()));
     std::fs::write(&file, &first.stdout).unwrap();
@@ -40,6 +43,7 @@ fn the_printed_configuration_is_a_file_that_means_the_same() {
     assert!(
         values(&first).contains(&"heartbeat_ms = 12_345".to_owned()) && values(&first).contains(&"resume_max = 77".to_owned())
     );
+    assert!(values(&first).contains(&"history_ttl = \"7d\"".to_owned()));
     assert_eq!(values(&first), values(&again));
     assert_eq!(values(&first), values(&by_variable));
     assert!(!stdout(&again).contains("| default  "), "every value comes from the file");
@@ -50,6 +54,10 @@ fn what_is_wrong_is_refused_with_cause_and_cure() {
     assert!(refusal(&campanile(&[], &[("CAMPANILE_SHARD", "1")])).contains("CAMPANILE_SHARDS"));
     assert!(refusal(&campanile(&["--heartbeat-ms", "5s"], &[])).contains("heartbeat_ms = \"5s\" from command line"));
     assert!(refusal(&campanile(&["--heartbeat-ms", "80000"], &[])).contains("idle_timeout_ms"));
+    assert!(
+        refusal(&campanile(&["--direct-durability", "disk"], &[])).contains("direct_durability = \"disk\" from command line")
+    );
+    assert!(refusal(&campanile(&["--removal-grace-ms", "1000"], &[])).contains("dedupe_ms"));
     assert!(refusal(&campanile(&["--tcp", "0.0.0.0:7400"], &[])).contains("--insecure"));
     assert!(refusal(&campanile(&["--ops", "[::]:7402"], &[])).contains("--insecure"));
     assert!(refusal(&campanile(&["--cpus", "1023"], &[])).contains("processor 1023"));
@@ -63,7 +71,7 @@ fn what_is_not_understood_is_bad_usage() {
         assert_eq!(campanile(arguments, &[]).status.code(), Some(2), "{arguments:?}");
     }
     let help = stdout(&campanile(&["--help"], &[]));
-    assert!(help.contains("--frame-bytes-max") && help.contains("doctor"));
+    assert!(help.contains("--frame-bytes-max") && help.contains("--topic-durability") && help.contains("doctor"));
     assert!(stdout(&campanile(&["--version"], &[])).contains(env!("CARGO_PKG_VERSION")));
 }
 

@@ -9,8 +9,8 @@ use crate::limits::Contradiction;
 /// A text that is no value of its setting.
 #[derive(Debug)]
 pub struct WrongValue {
-    /// The setting.
-    pub name: &'static str,
+    /// The setting, as it is named outside of the file.
+    pub name: String,
     /// As it was written.
     pub value: String,
     /// Where it was written.
@@ -35,14 +35,27 @@ pub enum ConfigError {
         /// The known name that it resembles, as it would be written there.
         nearest: Option<String>,
     },
-    /// A setting in the wrong part of the file.
-    WrongSection {
-        /// The setting.
+    /// A table of the file that is no section.
+    UnknownSection {
+        /// As it was written, in brackets.
         name: String,
         /// The file.
         origin: Origin,
-        /// Whether it is a limit.
-        is_limit: bool,
+        /// The section that it resembles, in brackets.
+        nearest: Option<String>,
+    },
+    /// A setting in the wrong part of the file.
+    WrongSection {
+        /// As it was written.
+        name: String,
+        /// As it is named where it belongs.
+        key: &'static str,
+        /// The file.
+        origin: Origin,
+        /// The section in which it was found, in brackets; empty: none.
+        found: String,
+        /// The sections in which it may stand, in brackets; none: above all of them.
+        wanted: Vec<String>,
     },
     /// A text that is no value of its setting.
     WrongValue(Box<WrongValue>),
@@ -94,11 +107,20 @@ impl fmt::Display for ConfigError {
             Self::UnknownName { name, origin, nearest: None } => {
                 write!(f, "{origin} has {name}, which is not a setting; see campanile --print-config for all of them")
             }
-            Self::WrongSection { name, origin, is_limit: true } => {
-                write!(f, "{origin} has {name} outside of [limits]; put it under [limits]")
+            Self::UnknownSection { name, origin, nearest: Some(nearest) } => {
+                write!(f, "{origin} has {name}, which is not a section; did you mean {nearest}?")
             }
-            Self::WrongSection { name, origin, is_limit: false } => {
-                write!(f, "{origin} has {name} under [limits], but it is not a limit; put it above [limits]")
+            Self::UnknownSection { name, origin, nearest: None } => {
+                write!(f, "{origin} has {name}, which is not a section; see campanile --print-config for all of them")
+            }
+            Self::WrongSection { name, key, origin, found, wanted } => {
+                let found = if found.is_empty() { "outside of its section".to_owned() } else { format!("under {found}") };
+                let wanted = match wanted.as_slice() {
+                    [] => "above the first section".to_owned(),
+                    [only] => format!("under {only}"),
+                    [rest @ .., last] => format!("under {} or {last}", rest.join(", ")),
+                };
+                write!(f, "{origin} has {name} {found}, where it means nothing; put {key} {wanted}")
             }
             Self::WrongValue(wrong) => {
                 let WrongValue { name, value, origin, expected, reason, default } = &**wrong;

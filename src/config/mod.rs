@@ -1,25 +1,37 @@
 //! From what the operator wrote to what the server runs with.
 //!
 //! Settings come from four sources; the first that has one wins: command line, environment (`CAMPANILE_*`), file (`--config`),
-//! default. [`sources`] finds them, [`settle`](sources::settle) merges them, [`Config::resolve`] turns them into what the threads
+//! default. [`sources`] finds them, [`settle`](sources::settle) merges them [`Section`] by section, [`Config::resolve`] turns them into what the threads
 //! need: which processor carries which shard. Whatever cannot be is an error here, before anything listens.
 
+mod conversations;
 mod error;
+mod file;
 mod placement;
 mod print;
+mod section;
 pub(crate) mod setting;
 mod sources;
+mod span;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+pub use conversations::KindSettings;
 pub use error::{ConfigError, WrongValue};
 pub use placement::{CpuList, allowed_cpus};
 pub use print::print;
+pub use section::Section;
 pub use setting::grouped;
 pub use sources::{Action, Command, Origin, Settled, command_line};
+pub use span::Span;
 
+use crate::conversation::Policies;
 use crate::limits::Limits;
 use setting::settings;
+
+/// Partitions of the store at most: each is a database with threads and buffers of its own.
+const PARTITIONS_MAX: usize = 16;
 
 settings! {
     /// The settings that are not limits.
@@ -33,6 +45,11 @@ settings! {
         shards: u32 = 0, in 0..=256; "threads"
         /// Processors that the whole server may use, like 0-3,8; empty: all that the process may run on.
         cpus: CpuList = CpuList::default(); "processors"
+        /// Where everything is kept that survives the server; made at the first start. One server at a time.
+        data_dir: PathBuf = PathBuf::from("./campanile-data"); "path"
+        /// Databases in the data directory, each with a writer of its own. 0: one per shard, at most 16. Fixed when the directory is made; after that
+        /// only the same number is taken, or 0.
+        partitions: u32 = 0, in 0..=16; "databases"
         /// Listen on addresses that others can reach, though in development identity anyone can log in as anyone.
         insecure: bool = false; "true or false"
     }
@@ -51,6 +68,14 @@ pub struct Config {
     pub cpus: Vec<usize>,
     /// The processor of each shard. One stands twice where there are more shards than processors.
     pub shard_cpus: Vec<usize>,
+    /// Where everything is kept that survives the server.
+    pub data_dir: PathBuf,
+    /// Databases in a data directory that is made now; at least 1.
+    pub partitions: usize,
+    /// Whether somebody asked for just so many: then a directory with another number is refused.
+    pub partitions_are_wanted: bool,
+    /// What is kept of each kind of conversation.
+    pub policies: Policies,
     /// Whether others may reach a server in which anyone can be anyone.
     pub insecure: bool,
     /// What a peer, a user or a conversation may make grow, and how far.
@@ -62,7 +87,7 @@ impl Config {
     ///
     /// # Errors
     /// Settings that contradict each other, the machine, or the development identity.
-    pub fn resolve(base: &Base, limits: &Limits, allowed: &[usize]) -> Result<Self, ConfigError> {
+    pub fn resolve(base: &Base, limits: &Limits, policies: Policies, allowed: &[usize]) -> Result<Self, ConfigError> {
         limits.check()?;
         for (name, address) in [("tcp", base.tcp), ("ops", base.ops)] {
             if !address.ip().is_loopback() && !base.insecure {
@@ -78,7 +103,23 @@ impl Config {
             wanted => wanted as usize,
         };
         let shard_cpus = placement::shard_cpus(&cpus, shards);
-        Ok(Self { tcp: base.tcp, ops: base.ops, shards, cpus, shard_cpus, insecure: base.insecure, limits: limits.clone() })
+        let partitions = match base.partitions {
+            0 => shards.min(PARTITIONS_MAX),
+            wanted => wanted as usize,
+        };
+        Ok(Self {
+            tcp: base.tcp,
+            ops: base.ops,
+            shards,
+            cpus,
+            shard_cpus,
+            data_dir: base.data_dir.clone(),
+            partitions,
+            partitions_are_wanted: base.partitions != 0,
+            policies,
+            insecure: base.insecure,
+            limits: limits.clone(),
+        })
     }
 
     /// The processors for threads that are not shards: those that carry none, or all if every one carries one.
@@ -94,7 +135,7 @@ mod tests {
     use super::*;
 
     fn resolve(base: Base) -> Result<Config, ConfigError> {
-        Config::resolve(&base, &Limits::default(), &[0, 1])
+        Config::resolve(&base, &Limits::default(), Policies::default(), &[0, 1])
     }
 
     #[test]
@@ -127,6 +168,15 @@ mod tests {
         let config = resolve(Base { shards: 3, ..Base::default() }).unwrap();
         assert_eq!(config.shard_cpus, [0, 1, 0]);
         assert_eq!(config.other_cpus(), [0, 1]);
+    }
+
+    #[test]
+    fn each_shard_has_a_partition_up_to_sixteen() {
+        let of = |shards, partitions| {
+            let config = resolve(Base { shards, partitions, ..Base::default() }).unwrap();
+            (config.partitions, config.partitions_are_wanted)
+        };
+        assert_eq!((of(0, 0), of(17, 0), of(1, 4)), ((2, false), (16, false), (4, true)));
     }
 
     #[test]

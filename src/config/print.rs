@@ -1,27 +1,25 @@
 //! `--print-config`: every setting in force, as a file that can be used as it is printed.
 
-use super::sources::{Origin, Settled};
-use super::{Base, Config, CpuList};
-use crate::config::setting::Setting;
-use crate::limits::Limits;
+use super::section::{Entry, bracketed};
+use super::sources::Settled;
+use super::{Config, CpuList};
 
 /// Every value with its default, unit, reason and where it came from, as TOML with comments.
 #[must_use]
 pub fn print(settled: &Settled, config: &Config) -> String {
-    let mut rows = rows(Base::SETTINGS, &settled.base, &settled.base_origins);
-    let limits_at = rows.len();
-    rows.extend(self::rows(Limits::SETTINGS, &settled.limits, &settled.limit_origins));
-    let width = |column: fn(&Row) -> &String| rows.iter().map(|row| column(row).len()).max().unwrap_or(0);
+    let rows = settled.sections().map(|section| section.entries().into_iter().map(Row::of).collect::<Vec<_>>());
+    let width = |column: fn(&Row) -> &String| rows.iter().flatten().map(|row| column(row).len()).max().unwrap_or(0);
     let (entries, defaults, units, origins) =
         (width(|r| &r.entry), width(|r| &r.default), width(|r| &r.unit), width(|r| &r.origin));
 
     let mut text = heading(config);
-    for (index, row) in rows.iter().enumerate() {
-        if index == limits_at {
-            text.push_str("\n[limits]\n");
+    for (section, rows) in settled.sections().into_iter().zip(&rows) {
+        if !section.path().is_empty() {
+            text.push_str(&format!("\n{}\n", bracketed(section.path())));
         }
-        let Row { entry, default, unit, origin, reason } = row;
-        text.push_str(&format!("{entry:entries$}  # {default:defaults$} | {unit:units$} | {origin:origins$} | {reason}\n"));
+        for Row { entry, default, unit, origin, reason } in rows {
+            text.push_str(&format!("{entry:entries$}  # {default:defaults$} | {unit:units$} | {origin:origins$} | {reason}\n"));
+        }
     }
     text
 }
@@ -48,16 +46,16 @@ struct Row {
     reason: String,
 }
 
-/// The lines of one struct of settings.
-fn rows<S: Default>(settings: &[Setting<S>], values: &S, origins: &[Origin]) -> Vec<Row> {
-    let row = |(setting, origin): (&Setting<S>, &Origin)| Row {
-        entry: format!("{} = {}", setting.name, (setting.show)(values)),
-        default: (setting.show)(&S::default()),
-        unit: setting.unit.to_owned(),
-        origin: one_line(&origin.to_string()),
-        reason: setting.reason(),
-    };
-    settings.iter().zip(origins).map(row).collect()
+impl Row {
+    fn of(entry: Entry) -> Row {
+        Row {
+            entry: format!("{} = {}", entry.key, entry.value),
+            default: entry.default,
+            unit: entry.unit.to_owned(),
+            origin: one_line(&entry.origin.to_string()),
+            reason: entry.reason,
+        }
+    }
 }
 
 /// A file's name may hold a line break, which would end the comment.
@@ -76,21 +74,26 @@ mod tests {
 
     #[test]
     fn what_is_printed_can_be_used_as_a_file() {
-        let first = settled("tcp = \"[::1]:9\"\ncpus = \"0-1\"\ninsecure = true\n[limits]\nheartbeat_ms = 12345\n");
-        let config = Config::resolve(&first.base, &first.limits, &[0, 1]).unwrap();
+        let first = settled(
+            "tcp = \"[::1]:9\"\ncpus = \"0-1\"\ninsecure = true\ndata_dir = \"/a 'b'\"\n\
+             [conversations.topic]\ndurability = \"os\"\nhistory_ttl = \"30d\"\n[limits]\nheartbeat_ms = 12345\n",
+        );
+        let config = Config::resolve(&first.base.values, &first.limits.values, first.policies(), &[0, 1]).unwrap();
         let again = settled(&print(&first, &config));
-        assert_eq!((again.base, again.limits), (first.base, first.limits));
+        assert_eq!((again.policies(), again.base.values), (first.policies(), first.base.values));
+        assert_eq!(again.limits.values, first.limits.values);
     }
 
     #[test]
     fn each_line_tells_default_unit_origin_and_reason() {
         let settled = settled("[limits]\nheartbeat_ms = 12345\n");
-        let config = Config::resolve(&settled.base, &settled.limits, &[0, 1]).unwrap();
+        let config = settled.resolve().unwrap();
         let text = print(&settled, &config);
         let line = text.lines().find(|line| line.starts_with("heartbeat_ms")).unwrap();
         for part in ["= 12_345 ", "30_000", "| ms", "| a?b", "told in welcome"] {
             assert!(line.contains(part), "{part} in {line}");
         }
-        assert_eq!(text.matches("| default").count(), Base::SETTINGS.len() + Limits::SETTINGS.len() - 1);
+        let all = settled.sections().iter().map(|section| section.entries().len()).sum::<usize>();
+        assert_eq!(text.matches("| default").count(), all - 1);
     }
 }

@@ -7,10 +7,12 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 /// One setting, as the sources of values and `--print-config` see it. `S` is the struct that holds it.
+#[derive(Debug)]
 pub struct Setting<S> {
-    /// `snake_case`, as in a file; `--kebab-case` on the command line, `CAMPANILE_SNAKE_CASE` in the environment.
+    /// `snake_case`, as in a file; `--kebab-case` on the command line, `CAMPANILE_SNAKE_CASE` in the environment, behind the prefix of its section.
     pub name: &'static str,
     /// What the value counts or is.
     pub unit: &'static str,
@@ -29,12 +31,6 @@ impl<S> Setting<S> {
     #[must_use]
     pub fn reason(&self) -> String {
         self.doc.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-
-    /// The option on the command line, without the dashes.
-    #[must_use]
-    pub fn flag(&self) -> String {
-        self.name.replace('_', "-")
     }
 }
 
@@ -86,6 +82,17 @@ impl Value for bool {
 
     fn show(&self) -> String {
         self.to_string()
+    }
+}
+
+impl Value for PathBuf {
+    fn read(text: &str) -> Result<Self, String> {
+        // A line break would end the comment in which a printed setting stands.
+        if text.is_empty() || text.chars().any(char::is_control) { Err("a path".into()) } else { Ok(text.into()) }
+    }
+
+    fn show(&self) -> String {
+        toml::Value::from(self.to_string_lossy().as_ref()).to_string()
     }
 }
 
@@ -207,6 +214,15 @@ mod tests {
         }
         assert_eq!(grouped(1_000_000), "1_000_000");
         assert_eq!(grouped(5000), "5000");
+    }
+
+    #[test]
+    fn a_path_is_shown_as_a_file_takes_it() {
+        for path in ["./campanile-data", "/a b/\"c\"", "C:\\x", "it's"] {
+            let line: toml::Table = format!("x = {}", PathBuf::from(path).show()).parse().unwrap();
+            assert_eq!(line["x"].as_str(), Some(path));
+        }
+        assert!(PathBuf::read("").is_err() && PathBuf::read("a\nb").is_err());
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! Where settings come from: command line, environment, file; and how they are merged.
+//! Where settings come from: command line, environment, file; and how they are merged. What a file looks like is in [`file`](super::file).
 
 use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use super::error::{ConfigError, WrongValue};
-use super::setting::Setting;
+use super::conversations::KindSettings;
+use super::error::ConfigError;
+use super::file::settle_file;
+use super::section::{AnySection, Entry, Section};
 use super::{Base, Config, allowed_cpus};
+use crate::conversation::{Kind, Policies};
 use crate::limits::Limits;
 
 /// What environment variables of this server begin with.
@@ -15,8 +18,6 @@ const ENV_PREFIX: &str = "CAMPANILE_";
 /// Variables with that prefix which are not settings: what is logged, and where the file is.
 const ENV_LOG: &str = "CAMPANILE_LOG";
 const ENV_CONFIG: &str = "CAMPANILE_CONFIG";
-/// The part of the file in which limits stand.
-const LIMITS: &str = "limits";
 /// Names that resemble each other less than this (Jaro-Winkler, 0 - 1) are not worth naming.
 const RESEMBLANCE_MIN: f64 = 0.7;
 
@@ -47,23 +48,30 @@ impl fmt::Display for Origin {
 /// Every setting with its value and where that came from.
 #[derive(Clone, Debug)]
 pub struct Settled {
-    /// The settings that are not limits.
-    pub base: Base,
+    /// The settings that stand above all tables of the file.
+    pub base: Section<Base>,
     /// The limits.
-    pub limits: Limits,
-    /// For each of [`Base::SETTINGS`], in that order.
-    pub base_origins: Vec<Origin>,
-    /// For each of [`Limits::SETTINGS`], in that order.
-    pub limit_origins: Vec<Origin>,
+    pub limits: Section<Limits>,
+    /// What is kept of each kind of conversation.
+    pub direct: Section<KindSettings>,
+    /// See `direct`.
+    pub group: Section<KindSettings>,
+    /// See `direct`.
+    pub topic: Section<KindSettings>,
+    /// See `direct`.
+    pub broadcast: Section<KindSettings>,
 }
 
 impl Default for Settled {
     fn default() -> Self {
+        let of = |path, prefix, kind| Section::new(path, prefix, KindSettings::SETTINGS, KindSettings::default_of(kind));
         Self {
-            base: Base::default(),
-            limits: Limits::default(),
-            base_origins: vec![Origin::Default; Base::SETTINGS.len()],
-            limit_origins: vec![Origin::Default; Limits::SETTINGS.len()],
+            base: Section::new("", "", Base::SETTINGS, Base::default()),
+            limits: Section::new("limits", "", Limits::SETTINGS, Limits::default()),
+            direct: of("conversations.direct", "direct_", Kind::Direct),
+            group: of("conversations.group", "group_", Kind::Group),
+            topic: of("conversations.topic", "topic_", Kind::Topic),
+            broadcast: of("conversations.broadcast", "broadcast_", Kind::Broadcast),
         }
     }
 }
@@ -74,38 +82,38 @@ impl Settled {
     /// # Errors
     /// See [`Config::resolve`].
     pub fn resolve(&self) -> Result<Config, ConfigError> {
-        Config::resolve(&self.base, &self.limits, &allowed_cpus()?)
+        Config::resolve(&self.base.values, &self.limits.values, self.policies(), &allowed_cpus()?)
     }
 
-    /// Sets what `name` names. `None`: there is no such setting.
+    /// What is kept of the conversations.
+    pub fn policies(&self) -> Policies {
+        let policy = |section: &Section<KindSettings>| section.values.policy();
+        Policies {
+            direct: policy(&self.direct),
+            group: policy(&self.group),
+            topic: policy(&self.topic),
+            broadcast: policy(&self.broadcast),
+        }
+    }
+
+    /// All sections, in the order in which they are shown.
+    pub(super) fn sections(&self) -> [&dyn AnySection; 6] {
+        [&self.base, &self.direct, &self.group, &self.topic, &self.broadcast, &self.limits]
+    }
+
+    pub(super) fn sections_mut(&mut self) -> [&mut dyn AnySection; 6] {
+        [&mut self.base, &mut self.direct, &mut self.group, &mut self.topic, &mut self.broadcast, &mut self.limits]
+    }
+
+    /// Sets what `name` names, outside of the file. `None`: there is no such setting.
     fn set(&mut self, name: &str, text: &str, origin: &Origin) -> Option<Result<(), ConfigError>> {
-        set_in(Base::SETTINGS, &mut self.base, &mut self.base_origins, name, text, origin)
-            .or_else(|| set_in(Limits::SETTINGS, &mut self.limits, &mut self.limit_origins, name, text, origin))
+        self.sections_mut().into_iter().find_map(|section| section.set_name(name, text, origin))
     }
-}
 
-/// Sets one field of one struct of settings and notes where the value came from.
-fn set_in<S: Default>(
-    settings: &[Setting<S>],
-    into: &mut S,
-    origins: &mut [Origin],
-    name: &str,
-    text: &str,
-    origin: &Origin,
-) -> Option<Result<(), ConfigError>> {
-    let index = settings.iter().position(|setting| setting.name == name)?;
-    let setting = &settings[index];
-    origins[index] = origin.clone();
-    Some((setting.set)(into, text).map_err(|expected| {
-        ConfigError::WrongValue(Box::new(WrongValue {
-            name: setting.name,
-            value: text.to_owned(),
-            origin: origin.clone(),
-            expected,
-            reason: setting.reason(),
-            default: (setting.show)(&S::default()),
-        }))
-    }))
+    /// The names of all settings, as they are outside of the file.
+    fn names(&self) -> Vec<String> {
+        self.sections().into_iter().flat_map(AnySection::entries).map(|entry| entry.name).collect()
+    }
 }
 
 /// What the operator wrote, before anyone looked at the values.
@@ -130,7 +138,8 @@ pub(super) fn settle(written: &Written) -> Result<Settled, ConfigError> {
         let known =
             if name.to_uppercase() == name { settled.set(&name.to_lowercase(), text, &Origin::Environment) } else { None };
         known.unwrap_or_else(|| {
-            let nearest = nearest(&name.to_lowercase()).map(|name| format!("{ENV_PREFIX}{}", name.to_uppercase()));
+            let nearest = nearest(&name.to_lowercase(), settled.names());
+            let nearest = nearest.map(|name| format!("{ENV_PREFIX}{}", name.to_uppercase()));
             Err(ConfigError::UnknownName { name: variable.clone(), origin: Origin::Environment, nearest })
         })?;
     }
@@ -140,63 +149,10 @@ pub(super) fn settle(written: &Written) -> Result<Settled, ConfigError> {
     Ok(settled)
 }
 
-/// Takes the settings of a file: flat, with the limits under `[limits]`.
-fn settle_file(settled: &mut Settled, path: &str, text: &str) -> Result<(), ConfigError> {
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| ConfigError::Syntax { path: path.to_owned(), error: one_line(&error, text) })?;
-    let origin = Origin::File(path.to_owned());
-    for (name, value) in &table {
-        match value {
-            toml::Value::Table(limits) if name == LIMITS => {
-                for (name, value) in limits {
-                    settle_file_entry(settled, name, value, &origin, true)?;
-                }
-            }
-            _ => settle_file_entry(settled, name, value, &origin, false)?,
-        }
-    }
-    Ok(())
-}
-
-/// Takes one entry of a file.
-fn settle_file_entry(
-    settled: &mut Settled,
-    name: &str,
-    value: &toml::Value,
-    origin: &Origin,
-    in_limits: bool,
-) -> Result<(), ConfigError> {
-    let is_limit = Limits::SETTINGS.iter().any(|setting| setting.name == name);
-    let text = match value {
-        toml::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    if is_limit != in_limits && known_names().any(|known| known == name) {
-        return Err(ConfigError::WrongSection { name: name.to_owned(), origin: origin.clone(), is_limit });
-    }
-    settled.set(name, &text, origin).unwrap_or_else(|| {
-        let nearest = if name == LIMITS { Some("[limits]".to_owned()) } else { nearest(name).map(str::to_owned) };
-        Err(ConfigError::UnknownName { name: name.to_owned(), origin: origin.clone(), nearest })
-    })
-}
-
-/// The parser's message with its line, and without its drawing of the place.
-fn one_line(error: &toml::de::Error, text: &str) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
-    format!("line {}: {}", before.matches('\n').count() + 1, error.message().replace('\n', ", "))
-}
-
-/// The names of all settings.
-fn known_names() -> impl Iterator<Item = &'static str> {
-    let base = Base::SETTINGS.iter().map(|setting| setting.name);
-    base.chain(Limits::SETTINGS.iter().map(|setting| setting.name))
-}
-
 /// The name that resembles this one most, if any does.
-fn nearest(name: &str) -> Option<&'static str> {
-    let resemblance = |known: &&'static str| strsim::jaro_winkler(name, known);
-    let best = known_names().max_by(|a, b| resemblance(a).total_cmp(&resemblance(b)))?;
+pub(super) fn nearest(name: &str, known: Vec<String>) -> Option<String> {
+    let resemblance = |known: &String| strsim::jaro_winkler(name, known);
+    let best = known.into_iter().max_by(|a, b| resemblance(a).total_cmp(&resemblance(b)))?;
     (resemblance(&best) >= RESEMBLANCE_MIN).then_some(best)
 }
 
@@ -245,11 +201,11 @@ fn understand(matches: &ArgMatches, mut environment: Vec<(String, String)>) -> R
         Some("doctor") => Action::Doctor,
         _ => Action::Serve,
     };
-    let option = |name: &'static str| Some((name.to_owned(), matches.get_one::<String>(name)?.clone()));
+    let option = |name: String| matches.get_one::<String>(&name).cloned().map(|text| (name, text));
     let written = Written {
         file: matches.get_one::<String>("config").cloned().or(path).map(read_file).transpose()?,
         environment,
-        options: known_names().filter_map(option).collect(),
+        options: Settled::default().names().into_iter().filter_map(option).collect(),
     };
     Ok(Command { action, settled: settle(&written)? })
 }
@@ -270,28 +226,40 @@ fn clap_command() -> clap::Command {
     clap::Command::new("campanile")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A real-time messaging server. Without arguments it serves on 127.0.0.1:7400.")
-        .after_help("Every option is also a variable CAMPANILE_NAME and a key of the file. --help shows the limits too.")
+        .after_help("Every option is also a variable CAMPANILE_NAME and a key of the file. --help shows what is kept of conversations, and the limits, too.")
         .subcommand(clap::Command::new("serve").about("Run the server (this is what happens without a subcommand)"))
         .subcommand(
             clap::Command::new("doctor").about("Check this machine: what is missing, and how many connections it can hold"),
         )
         .args([file.global(true), print.global(true)])
-        .args(Base::SETTINGS.iter().map(option))
-        .args(Limits::SETTINGS.iter().map(|setting| option(setting).help_heading("Limits").hide_short_help(true)))
+        .args(Settled::default().sections().into_iter().flat_map(options))
+}
+
+/// The settings of a section as options. Those of the command's short help are few; --help shows all.
+fn options(section: &dyn AnySection) -> impl Iterator<Item = Arg> {
+    let heading = match section.path() {
+        "" => None,
+        "limits" => Some("Limits"),
+        _ => Some("Conversations"),
+    };
+    section.entries().into_iter().map(move |entry| {
+        let option = option(&entry);
+        if heading.is_some() { option.help_heading(heading).hide_short_help(true) } else { option }
+    })
 }
 
 /// One setting as an option.
-fn option<S: Default>(setting: &Setting<S>) -> Arg {
-    let default = (setting.show)(&S::default());
-    let help = format!("{} [{default} {}]", setting.reason(), setting.unit);
-    let arg = Arg::new(setting.name).long(setting.flag()).value_name("VALUE").help(help).global(true);
+fn option(entry: &Entry) -> Arg {
+    let help = format!("{} [{} {}]", entry.reason, entry.default, entry.unit);
+    let arg = Arg::new(entry.name.clone()).long(entry.name.replace('_', "-")).value_name("VALUE").help(help).global(true);
     // A flag alone means true; with =false it undoes what the file says.
-    if setting.is_flag { arg.num_args(0..=1).require_equals(true).default_missing_value("true") } else { arg }
+    if entry.is_flag { arg.num_args(0..=1).require_equals(true).default_missing_value("true") } else { arg }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversation::Durability;
 
     fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -319,14 +287,17 @@ mod tests {
             options: pairs(&[("shards", "3")]),
         };
         let settled = settle(&written).unwrap();
-        assert_eq!((settled.base.shards, settled.limits.heartbeat_ms, settled.limits.resume_max), (3, 2000, 7));
-        assert_eq!(settled.base_origins[2], Origin::CommandLine);
+        assert_eq!(
+            (settled.base.values.shards, settled.limits.values.heartbeat_ms, settled.limits.values.resume_max),
+            (3, 2000, 7)
+        );
+        assert_eq!(settled.base.origins[2], Origin::CommandLine);
         written.options.clear();
-        assert_eq!(settle(&written).unwrap().base.shards, 2);
+        assert_eq!(settle(&written).unwrap().base.values.shards, 2);
         written.environment.clear();
-        assert_eq!(settle(&written).unwrap().base.shards, 1);
+        assert_eq!(settle(&written).unwrap().base.values.shards, 1);
         written.file = None;
-        assert_eq!(settle(&written).unwrap().base.shards, 0);
+        assert_eq!(settle(&written).unwrap().base.values.shards, 0);
     }
 
     #[test]
@@ -341,6 +312,50 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_of_conversation_has_settings_in_every_source() {
+        let text = "[conversations.direct]\nhistory_ttl = \"30d\"\nhistory_messages_max = 5\n[conversations.topic]\ndurability = \"os\"\n";
+        let written = Written {
+            file: Some(("c.toml".into(), text.into())),
+            environment: pairs(&[("CAMPANILE_DIRECT_DURABILITY", "memory"), ("CAMPANILE_GROUP_HISTORY_TTL", "12h")]),
+            options: pairs(&[("direct_history_messages_max", "6"), ("broadcast_history_bytes_max", "1_000")]),
+        };
+        let policies = settle(&written).unwrap().policies();
+        let direct = policies.direct;
+        assert_eq!((direct.durability, direct.history_messages_max), (Durability::Memory, 6));
+        assert_eq!((direct.history_ttl_ms, policies.group.history_ttl_ms), (30 * 86_400_000, 12 * 3_600_000));
+        assert_eq!((policies.topic.durability, policies.broadcast.history_bytes_max), (Durability::Os, 1000));
+        assert_eq!(policies.group.durability, Durability::Fsync);
+        let options = ["--topic-durability", "fsync", "--group-history-ttl=0", "--data-dir", "/d", "--partitions", "3"];
+        let settled = line(&options).unwrap().settled;
+        assert_eq!(settled.policies().topic.durability, Durability::Fsync);
+        assert_eq!((settled.base.values.data_dir, settled.base.values.partitions), ("/d".into(), 3));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_kind_is_told_by_its_name() {
+        let wrong = file("[conversations.direct]\ndurability = \"disk\"\n").unwrap_err().to_string();
+        for part in ["direct_durability = \"disk\"", "c.toml", "must be fsync, os or memory", "leave it out for \"fsync\""] {
+            assert!(wrong.contains(part), "{part} in {wrong}");
+        }
+        let wrong = file("[conversations.topic]\nhistory_ttl = 30\n").unwrap_err().to_string();
+        assert!(wrong.contains("topic_history_ttl = \"30\"") && wrong.contains("like 30d"), "{wrong}");
+        let wrong = file("[conversations.topic]\ndurabilty = \"os\"\n").unwrap_err().to_string();
+        assert!(wrong.contains("did you mean durability?"), "{wrong}");
+        let written = Written { environment: pairs(&[("CAMPANILE_TOPICS_DURABILITY", "os")]), ..Written::default() };
+        let wrong = settle(&written).unwrap_err().to_string();
+        assert!(wrong.contains("did you mean CAMPANILE_TOPIC_DURABILITY?"), "{wrong}");
+    }
+
+    #[test]
+    fn names_are_told_apart() {
+        let mut names = Settled::default().names();
+        names.sort();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
     fn a_variable_is_written_in_capitals() {
         let written = Written { environment: pairs(&[("CAMPANILE_shards", "1")]), ..Written::default() };
         assert!(settle(&written).unwrap_err().to_string().contains("did you mean CAMPANILE_SHARDS?"));
@@ -348,9 +363,25 @@ mod tests {
 
     #[test]
     fn a_setting_stands_in_its_section() {
-        assert!(file("frame_bytes_max = 10000\n").unwrap_err().to_string().contains("put it under [limits]"));
-        assert!(file("[limits]\nshards = 1\n").unwrap_err().to_string().contains("put it above [limits]"));
-        assert!(file("limits = 1\n").unwrap_err().to_string().contains("[limits]"));
+        let says = |text: &str, part: &str| {
+            let wrong = file(text).unwrap_err().to_string();
+            assert!(wrong.contains(part), "{part} in {wrong}");
+        };
+        says("frame_bytes_max = 10000\n", "outside of its section, where it means nothing; put frame_bytes_max under [limits]");
+        says("[limits]\nshards = 1\n", "under [limits], where it means nothing; put shards above the first section");
+        says(
+            "[limits]\nhistory_ttl = 1\n",
+            "put history_ttl under [conversations.direct], [conversations.group], [conversations.topic] or",
+        );
+        says("direct_durability = \"os\"\n", "put durability under [conversations.direct]");
+        says("[conversations]\ndurability = \"os\"\n", "under [conversations], where it means nothing");
+        says("[conversations.group]\ntcp = 1\n", "put tcp above the first section");
+        says("limits = 1\n", "did you mean [limits]?");
+        says("conversations = 1\n", "did you mean [conversations.");
+        says("[limit]\n", "[limit], which is not a section; did you mean [limits]?");
+        says("[conversations.directs]\n", "did you mean [conversations.direct]?");
+        says("[direct]\nx = 1\n", "[direct], which is not a section");
+        says("[limits.more]\n", "[limits.more], which is not a section");
     }
 
     #[test]
@@ -359,7 +390,17 @@ mod tests {
         for part in ["login_timeout_ms = \"5s\"", "c.toml", "whole number", "silent peers hold nothing", "5000"] {
             assert!(wrong.contains(part), "{part} in {wrong}");
         }
-        for text in ["shards = 1.5", "tcp = 1", "insecure = 3", "cpus = [0, 1]", "shards = -1", "shards = 257", "tcp = {}"] {
+        for text in [
+            "shards = 1.5",
+            "tcp = 1",
+            "insecure = 3",
+            "cpus = [0, 1]",
+            "shards = -1",
+            "shards = 257",
+            "tcp = {}",
+            "data_dir = \"\"",
+            "partitions = 17",
+        ] {
             assert!(matches!(file(text), Err(ConfigError::WrongValue(_))), "{text}");
         }
     }
@@ -375,7 +416,7 @@ mod tests {
         for arguments in
             [&["--shards", "2"][..], &["serve", "--shards", "2"], &["--shards=2", "serve"], &["doctor", "--shards", "2"]]
         {
-            assert_eq!(line(arguments).unwrap().settled.base.shards, 2, "{arguments:?}");
+            assert_eq!(line(arguments).unwrap().settled.base.values.shards, 2, "{arguments:?}");
         }
         assert_eq!(line(&["doctor"]).unwrap().action, Action::Doctor);
         assert_eq!(line(&[]).unwrap().action, Action::Serve);
@@ -384,9 +425,9 @@ mod tests {
 
     #[test]
     fn a_flag_alone_means_true() {
-        assert!(line(&["--insecure"]).unwrap().settled.base.insecure);
-        assert!(line(&["--insecure", "serve"]).unwrap().settled.base.insecure);
-        assert!(!line(&["--insecure=false"]).unwrap().settled.base.insecure);
+        assert!(line(&["--insecure"]).unwrap().settled.base.values.insecure);
+        assert!(line(&["--insecure", "serve"]).unwrap().settled.base.values.insecure);
+        assert!(!line(&["--insecure=false"]).unwrap().settled.base.values.insecure);
     }
 
     #[test]

@@ -70,8 +70,15 @@ impl Default for Policies {
 impl Policies {
     /// Nothing is on disk.
     pub fn in_memory() -> Policies {
-        let memory = Policy::of(Durability::Memory);
-        Policies { direct: memory, group: memory, topic: memory, broadcast: memory }
+        Policies::default().kept_in_memory()
+    }
+
+    /// The same with nothing on disk.
+    #[must_use]
+    pub fn kept_in_memory(self) -> Policies {
+        let memory = |policy| Policy { durability: Durability::Memory, ..policy };
+        let Policies { direct, group, topic, broadcast } = self;
+        Policies { direct: memory(direct), group: memory(group), topic: memory(topic), broadcast: memory(broadcast) }
     }
 
     /// That of a kind.

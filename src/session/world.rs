@@ -190,7 +190,7 @@ impl World {
         let node = |id| Node {
             users: Users::new(id, slots, limits.clone(), Policies::in_memory(), 1),
             conversations: Conversations::new(slots, limits.clone(), Policies::in_memory(), 100 + u64::from(id)),
-            store: Memory::new(&limits),
+            store: Memory::new(&limits, &Policies::in_memory()),
             fx: Effects::default(),
             requests: queues(),
             events: (0..shards).map(|_| VecDeque::new()).collect(),

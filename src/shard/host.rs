@@ -90,6 +90,7 @@ mod tests {
 
     use super::*;
     use crate::control::metrics;
+    use crate::conversation::Policies;
     use crate::limits::Limits;
     use crate::mesh::lanes::{Doorbell, Lanes};
     use crate::shard::Stop;
@@ -105,6 +106,7 @@ mod tests {
             lanes: Lanes::mesh(1024, &bells).remove(0),
             slots: Slots::new(1, 1),
             limits: Arc::new(Limits::default()),
+            policies: Policies::default(),
             metrics: metrics::for_shards(1),
             stop: Arc::new(Stop::default()),
             ring_slots: 16,

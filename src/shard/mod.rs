@@ -48,6 +48,8 @@ pub struct Blueprint {
     pub slots: Slots,
     /// Limits, the same for all.
     pub limits: Arc<Limits>,
+    /// What is kept of conversations, the same for all.
+    pub policies: Policies,
     /// Counters of all shards; it writes its own.
     pub metrics: Metrics,
     /// How it is told to stop.
@@ -129,7 +131,9 @@ impl Shard {
     /// # Errors
     /// EMFILE: no descriptor for the doorbell.
     pub fn start(blueprint: Blueprint, mut ring: Ring, rings: Vec<RingHandle>) -> io::Result<Shard> {
-        let Blueprint { id, listener, lanes, slots, limits, metrics, stop, first_epoch, seed, .. } = blueprint;
+        let Blueprint { id, listener, lanes, slots, limits, policies, metrics, stop, first_epoch, seed, .. } = blueprint;
+        // Until there is a store on disk, only how much is kept counts.
+        let policies = policies.kept_in_memory();
         let clock = Clock::start();
         let now = clock.now();
         ring.listen_to_bell(lanes.bell().eventfd())?;
@@ -143,9 +147,9 @@ impl Shard {
             ring,
             rings,
             connections: Table::default(),
-            users: Users::new(id, slots, limits.clone(), Policies::in_memory(), seed),
-            conversations: Conversations::new(slots, limits.clone(), Policies::in_memory(), first_epoch + u64::from(id)),
-            store: Memory::new(&limits),
+            users: Users::new(id, slots, limits.clone(), policies, seed),
+            conversations: Conversations::new(slots, limits.clone(), policies, first_epoch + u64::from(id)),
+            store: Memory::new(&limits, &policies),
             fx: Effects::default(),
             timers: Wheel::new(now.mono_ms),
             addresses: AddressLimits::new(&limits, slots.shards(), seed),

@@ -1,4 +1,4 @@
-//! Durability `memory`: the newest records of each log, bounded by count and bytes per log, and by bytes for all logs together.
+//! Durability `memory`: the newest records of each log, bounded by count and bytes per log as its kind has it, and by bytes for all logs together.
 //!
 //! Above the bound for all, the log that has been quiet longest loses its oldest record first.
 
@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Append, Command, LogId, NotStored, Outcome, ReadRange};
-use crate::conversation::Record;
+use crate::conversation::{Kind, Policies, Policy, Record};
 use crate::limits::Limits;
 
 const NONE: u32 = u32::MAX;
@@ -25,9 +25,40 @@ pub struct Memory {
 
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
-    log_records: usize,
-    log_bytes: usize,
+    direct: LogBounds,
+    group: LogBounds,
+    topic: LogBounds,
+    broadcast: LogBounds,
     all_bytes: usize,
+}
+
+/// Of one log.
+#[derive(Debug, Clone, Copy)]
+struct LogBounds {
+    records: usize,
+    bytes: usize,
+}
+
+impl LogBounds {
+    /// Those of the policy; where it has none, the limit.
+    fn new(policy: &Policy, limits: &Limits) -> LogBounds {
+        let or = |own: u64, limit: u32| if own == 0 { limit as usize } else { usize::try_from(own).unwrap_or(usize::MAX) };
+        LogBounds {
+            records: or(policy.history_messages_max, limits.history_messages_max),
+            bytes: or(policy.history_bytes_max, limits.history_bytes_max),
+        }
+    }
+}
+
+impl Bounds {
+    fn of(&self, kind: Kind) -> LogBounds {
+        match kind {
+            Kind::Direct => self.direct,
+            Kind::Group => self.group,
+            Kind::Topic => self.topic,
+            Kind::Broadcast => self.broadcast,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -64,10 +95,13 @@ impl Log {
 
 impl Memory {
     /// An empty store.
-    pub fn new(limits: &Limits) -> Memory {
+    pub fn new(limits: &Limits, policies: &Policies) -> Memory {
+        let of = |kind| LogBounds::new(policies.of(kind), limits);
         let bounds = Bounds {
-            log_records: limits.history_messages_max as usize,
-            log_bytes: limits.history_bytes_max as usize,
+            direct: of(Kind::Direct),
+            group: of(Kind::Group),
+            topic: of(Kind::Topic),
+            broadcast: of(Kind::Broadcast),
             all_bytes: limits.history_pool_bytes_max as usize,
         };
         Memory { logs: Vec::new(), bytes: 0, quietest: NONE, busiest: NONE, bounds }
@@ -89,7 +123,7 @@ impl Memory {
     }
 
     fn append(&mut self, append: Append, outcomes: &mut Vec<Outcome>) {
-        let Append { log: id, attempt, record, .. } = append;
+        let Append { log: id, attempt, key, record, .. } = append;
         if self.logs.len() <= id as usize {
             self.logs.resize_with(id as usize + 1, Log::default);
         }
@@ -110,15 +144,15 @@ impl Memory {
             self.link_as_busiest(id);
         }
         outcomes.push(Outcome::Appended { log: id, attempt, seq, result: if follows { Ok(()) } else { Err(NotStored::Failed) } });
-        self.trim_log(id, outcomes);
+        self.trim_log(id, self.bounds.of(key.kind()), outcomes);
         self.trim_all(outcomes);
     }
 
-    fn trim_log(&mut self, id: LogId, outcomes: &mut Vec<Outcome>) {
+    fn trim_log(&mut self, id: LogId, bounds: LogBounds, outcomes: &mut Vec<Outcome>) {
         let before = self.logs[id as usize].first();
         while {
             let log = &self.logs[id as usize];
-            log.records.len() > self.bounds.log_records || (log.bytes > self.bounds.log_bytes && log.records.len() > 1)
+            log.records.len() > bounds.records || (log.bytes > bounds.bytes && log.records.len() > 1)
         } {
             self.drop_oldest(id);
         }
@@ -237,7 +271,16 @@ mod tests {
         Arc::new(Record { epoch: 1, seq, time_ms: 5, sender, content: Content::message(vec![b'x'; bytes]) })
     }
 
+    /// Without bounds of its own.
+    fn store(limits: &Limits) -> Memory {
+        Memory::new(limits, &Policies::in_memory())
+    }
+
     fn append(store: &mut Memory, log: LogId, seq: u64, bytes: usize) -> Vec<Outcome> {
+        append_to(store, Key::new("", Address::Broadcast), log, seq, bytes)
+    }
+
+    fn append_to(store: &mut Memory, key: Key, log: LogId, seq: u64, bytes: usize) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         let append = Append {
             log,
@@ -245,7 +288,7 @@ mod tests {
             place: PLACE,
             durability: Durability::Memory,
             term: TERM,
-            key: Key::new("", Address::Broadcast),
+            key,
             record: record(seq, bytes),
             expires_ms: 0,
         };
@@ -284,7 +327,7 @@ mod tests {
 
     #[test]
     fn keeps_the_newest_by_count_and_says_what_is_first() {
-        let mut store = Memory::new(&limits(3, 1 << 20, 1 << 30));
+        let mut store = store(&limits(3, 1 << 20, 1 << 30));
         (1..=3).for_each(|seq| assert_eq!(append(&mut store, 0, seq, 10).len(), 1));
         let outcomes = append(&mut store, 0, 4, 10);
         assert_eq!(outcomes[1], Outcome::Trimmed { log: 0, first: 2 });
@@ -296,8 +339,22 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_has_bounds_of_its_own() {
+        let mut policies = Policies::in_memory();
+        policies.topic.history_messages_max = 2;
+        policies.group.history_bytes_max = record(1, 1000).memory_bytes() as u64;
+        let mut store = Memory::new(&limits(3, 1 << 20, 1 << 30), &policies);
+        for (log, address) in [Address::Topic("t"), Address::Group("g"), Address::Direct("bob")].into_iter().enumerate() {
+            (1..=4).for_each(|seq| drop(append_to(&mut store, Key::new("alice", address), log as LogId, seq, 1000)));
+        }
+        assert_eq!(read(&mut store, 0, 0, 9, 9, false), [3, 4]);
+        assert_eq!(read(&mut store, 1, 0, 9, 9, false), [4]);
+        assert_eq!(read(&mut store, 2, 0, 9, 9, false), [2, 3, 4]);
+    }
+
+    #[test]
     fn keeps_one_record_however_large() {
-        let mut store = Memory::new(&limits(100, 8192, 1 << 30));
+        let mut store = store(&limits(100, 8192, 1 << 30));
         append(&mut store, 0, 1, 100);
         append(&mut store, 0, 2, 20_000);
         assert_eq!(read(&mut store, 0, 1, 9, 10, false), [2]);
@@ -305,7 +362,7 @@ mod tests {
 
     #[test]
     fn refuses_what_does_not_follow() {
-        let mut store = Memory::new(&Limits::default());
+        let mut store = store(&Limits::default());
         append(&mut store, 0, 1, 10);
         let outcomes = append(&mut store, 0, 3, 10);
         assert_eq!(outcomes, [Outcome::Appended { log: 0, attempt: 0, seq: 3, result: Err(NotStored::Failed) }]);
@@ -315,7 +372,7 @@ mod tests {
     #[test]
     fn the_quietest_log_pays_for_the_pool() {
         let one = record(1, 1000).memory_bytes() as u64;
-        let mut store = Memory::new(&limits(100, 1 << 20, 3 * one));
+        let mut store = store(&limits(100, 1 << 20, 3 * one));
         append(&mut store, 0, 1, 1000);
         append(&mut store, 1, 1, 1000);
         append(&mut store, 0, 2, 1000);

@@ -10,6 +10,7 @@ mod lookup;
 mod memory;
 pub mod partition;
 pub mod reading;
+pub mod removal;
 pub mod rows;
 #[cfg(test)]
 pub(crate) mod simulated;

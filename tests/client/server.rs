@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use tempfile::TempDir;
 use tokio::io::{copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -12,6 +13,8 @@ use tokio::sync::watch;
 pub struct Server {
     child: Child,
     pub target: String,
+    /// Goes after the server.
+    _data_dir: TempDir,
 }
 
 impl Server {
@@ -21,12 +24,14 @@ impl Server {
 
     /// Starts a server with more options and waits until it says where it listens.
     pub fn start_with(options: &[&str]) -> Server {
+        let data_dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_campanile"));
-        command.env_clear().args(["--shards", "2", "--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0"]).args(options);
+        command.env_clear().args(["--shards", "2", "--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0"]);
+        command.arg("--data-dir").arg(data_dir.path()).args(options);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let target = lines.map_while(Result::ok).find_map(|line| Some(line.trim().strip_prefix("clients")?.trim().to_owned()));
-        Server { child, target: target.expect("the server says where it listens") }
+        Server { child, target: target.expect("the server says where it listens"), _data_dir: data_dir }
     }
 
     fn host_and_port(&self) -> String {

@@ -106,8 +106,10 @@ fn a_second_server_on_the_same_port_is_refused() {
     for (what, address) in [("tcp", server.tcp), ("ops", server.ops)] {
         let other = if what == "tcp" { "--ops" } else { "--tcp" };
         let address = address.to_string();
+        let dir = tempfile::tempdir().unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_campanile"))
-            .args([other, "127.0.0.1:0", &format!("--{what}"), &address, "--shards", "1"])
+            .args([other, "127.0.0.1:0", &format!("--{what}"), &address, "--shards", "1", "--data-dir"])
+            .arg(dir.path())
             .env_clear()
             .output()
             .unwrap();

@@ -2,16 +2,18 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use super::PATIENCE;
 use super::client::Client;
 
-/// A running server. It is killed when this goes.
+/// A running server. It is killed when this goes, and then its data directory goes, unless that was given.
 pub struct Server {
     /// Where clients connect.
     pub tcp: SocketAddr,
@@ -19,26 +21,41 @@ pub struct Server {
     pub ops: SocketAddr,
     child: Child,
     log: Option<JoinHandle<String>>,
+    /// Held for its end.
+    _data_dir: Option<TempDir>,
 }
 
 impl Server {
-    /// Starts a server of two shards with these options more.
+    /// Starts a server of two shards with these options more, on a data directory of its own.
     pub fn start(options: &[&str]) -> Server {
+        let dir = tempfile::tempdir().unwrap();
+        Server::start_in(dir.path(), options).owning(dir)
+    }
+
+    /// The same on a data directory that is kept: one server after the other may use it.
+    pub fn start_in(dir: &Path, options: &[&str]) -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_campanile"));
         command.args(["--shards", "2"]).args(options);
-        Server::of(command)
+        Server::of(command, dir)
     }
 
     /// Starts it through a command of the shell that stands before it, like `ulimit -n 64`.
     pub fn start_after(shell: &str, options: &[&str]) -> Server {
+        let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{shell}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_campanile"), "--shards", "2"]);
         command.args(options);
-        Server::of(command)
+        Server::of(command, dir.path()).owning(dir)
     }
 
-    fn of(mut command: Command) -> Server {
-        command.args(["--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0"]).env_clear().env("CAMPANILE_LOG", "warn");
+    fn owning(mut self, dir: TempDir) -> Server {
+        self._data_dir = Some(dir);
+        self
+    }
+
+    fn of(mut command: Command, dir: &Path) -> Server {
+        command.args(["--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir"]).arg(dir);
+        command.env_clear().env("CAMPANILE_LOG", "warn");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let log = std::thread::spawn(move || {
@@ -56,7 +73,7 @@ impl Server {
         };
         // The rest of what it says is read to its end, so that it never writes into a pipe without a reader.
         std::thread::spawn(move || lines.for_each(drop));
-        Server { tcp, ops, child, log: Some(log) }
+        Server { tcp, ops, child, log: Some(log), _data_dir: None }
     }
 
     pub fn pid(&self) -> Pid {
@@ -66,6 +83,12 @@ impl Server {
     /// Asks it to stop, as an operator does.
     pub fn terminate(&self) {
         kill_process(self.pid(), Signal::TERM).unwrap();
+    }
+
+    /// Ends it at once, as a crash does: nothing that it has not given to the system survives. What it logged is looked at all the same.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Waits for its end.

@@ -31,7 +31,7 @@ impl Home {
         let limits = Arc::new(limits);
         Home {
             conversations: Conversations::new(Slots::new(7, 2), limits.clone(), Policies::in_memory(), EPOCH),
-            store: Memory::new(&limits),
+            store: Memory::new(&limits, &Policies::in_memory()),
             asked: VecDeque::new(),
             fx: Effects::default(),
             now: Now { mono_ms: 1, wall_ms: 1000 },

@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_campanile-cli");
 /// Long enough for any machine: only a test that fails waits for it.
 const NEVER: Duration = Duration::from_secs(60);
@@ -14,6 +16,8 @@ const NEVER: Duration = Duration::from_secs(60);
 struct Server {
     child: Child,
     target: String,
+    /// Goes after the server.
+    _data_dir: TempDir,
 }
 
 impl Server {
@@ -24,12 +28,13 @@ impl Server {
     fn start_at(address: &str) -> Server {
         let server = Path::new(PROGRAM).with_file_name("campanile");
         assert!(server.exists(), "{} is not built: run cargo test --workspace", server.display());
+        let data_dir = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(server);
-        command.env_clear().args(["--shards", "2", "--tcp", address, "--ops", "127.0.0.1:0"]);
+        command.env_clear().args(["--shards", "2", "--tcp", address, "--ops", "127.0.0.1:0", "--data-dir"]).arg(data_dir.path());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the server runs");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let target = lines.map_while(Result::ok).find_map(|line| Some(line.trim().strip_prefix("clients")?.trim().to_owned()));
-        Server { child, target: target.expect("the server says where it listens") }
+        Server { child, target: target.expect("the server says where it listens"), _data_dir: data_dir }
     }
 
     fn run(&self, user: &str, arguments: &[&str]) -> Output {

@@ -1,0 +1,93 @@
+//! A partition's reader: answers what is read from the disk, so that neither shards nor the writer wait for it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::lanes::ThreadLanes;
+use super::shared::{Held, SharedRows};
+use crate::control::metrics::PartitionMetrics;
+use crate::slot::{PartitionId, ShardId};
+use crate::store::engine::ReadRows;
+use crate::store::{Command, reading};
+
+/// Commands of one shard before the next has its turn.
+const COMMANDS_PER_LANE: usize = 16;
+/// The database is away only while the writer opens it again; what must be read meanwhile waits so long before it fails.
+const AWAY_WAIT: Duration = Duration::from_secs(2);
+/// Longest sleep: a missed wake-up would be a bug that shows.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// What the thread works with.
+pub(super) struct Reader {
+    pub partition: PartitionId,
+    pub lanes: ThreadLanes,
+    pub shared: Arc<SharedRows>,
+    pub metrics: Arc<[crossbeam_utils::CachePadded<PartitionMetrics>]>,
+    pub os_generation: u64,
+}
+
+/// Rows that are away: reading fails.
+struct Away;
+
+impl ReadRows for Away {
+    fn get(&self, _: &[u8]) -> io::Result<Option<Bytes>> {
+        Err(io::Error::other("the database is being opened again"))
+    }
+
+    fn scan(&self, _: &[u8], _: &[u8], _: bool, _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
+        self.get(&[]).map(drop)
+    }
+}
+
+impl Reader {
+    /// Answers until all shards are gone.
+    pub fn run(mut self) {
+        let mut held = Held::default();
+        // What waits is not made to wait again for each command.
+        let mut wait = AWAY_WAIT;
+        while !self.lanes.is_over() {
+            let is_there = held.refresh(&self.shared, Duration::ZERO).is_some();
+            if is_there {
+                wait = AWAY_WAIT;
+            }
+            if self.lanes.is_empty() {
+                std::thread::park_timeout(SLEEP_MAX);
+                continue;
+            }
+            if !is_there && held.refresh(&self.shared, std::mem::take(&mut wait)).is_some() {
+                wait = AWAY_WAIT;
+            }
+            self.round(&mut held);
+        }
+        held.release(&self.shared);
+    }
+
+    /// Each shard in turn.
+    fn round(&mut self, held: &mut Held) {
+        for from in 0..self.lanes.shards() {
+            for _ in 0..COMMANDS_PER_LANE {
+                let Some(command) = self.lanes.next(from) else { break };
+                self.answer(from, command, held);
+            }
+            self.lanes.publish();
+        }
+    }
+
+    fn answer(&mut self, from: ShardId, command: Command, held: &mut Held) {
+        let metrics = &self.metrics[usize::from(self.partition)];
+        metrics.reads.inc();
+        let lanes = &mut self.lanes;
+        let mut emit = |outcome| lanes.send_waiting(from, outcome);
+        let read = match held.refresh(&self.shared, Duration::ZERO) {
+            Some(rows) => reading::read(&rows.view(), command, self.os_generation, &mut emit),
+            None => reading::read(&Away, command, self.os_generation, &mut emit),
+        };
+        if let Err(unreadable) = read {
+            metrics.unreadable_reads.inc();
+            tracing::error!(partition = self.partition, %unreadable, "cannot be read");
+        }
+    }
+}
