@@ -12,6 +12,8 @@
 //! - **A failed write poisons the database.** It must be dropped and opened again; part of the batch may be in the journal then, and would be
 //!   read back. It is cut off in between ([`Database::cut_failed`]).
 
+mod repair;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -107,36 +109,14 @@ impl Database {
             Marked::Through(number) => number,
             Marked::Nothing => 0,
         };
-        let mut database = Database {
-            dir,
-            owner,
-            cache_bytes: options.cache_bytes,
-            memtable_bytes: options.memtable_bytes,
-            open: None,
-            number: 0,
-            synced: 0,
-            mark,
-            memtable_used: 0,
-        };
+        let mut database = Database::closed(dir, owner, options, mark);
         let recovered = database.recover(marked, Mode::Strict, progress)?;
         Ok((database, recovered))
     }
 
-    /// Opens a partition that has lost something, and gives that up.
-    ///
-    /// # Errors
-    /// It is another one's, or cannot be opened.
-    pub fn open_forgiving(manifest: &Manifest, partition: PartitionId, options: &StoreOptions) -> Result<Recovered, OpenError> {
-        let dir = manifest.partition_dir(partition);
-        let owner = Owner { data_id: manifest.data_id(), partition };
-        let file = |error| OpenError::File { path: dir.clone(), error };
-        let (mark, _) = Mark::open(&dir, owner).map_err(file)?;
-        let (cache_bytes, memtable_bytes) = (options.cache_bytes, options.memtable_bytes);
-        let mut database =
-            Database { dir: dir.clone(), owner, cache_bytes, memtable_bytes, open: None, number: 0, synced: 0, mark, memtable_used: 0 };
-        let recovered = database.recover(0, Mode::Forgiving, &AtomicU64::default())?;
-        database.mark.reset(recovered.number).map_err(file)?;
-        Ok(recovered)
+    fn closed(dir: PathBuf, owner: Owner, options: &StoreOptions, mark: Mark) -> Database {
+        let &StoreOptions { cache_bytes, memtable_bytes, .. } = options;
+        Database { dir, owner, cache_bytes, memtable_bytes, open: None, number: 0, synced: 0, mark, memtable_used: 0 }
     }
 
     fn recover(&mut self, marked: u64, mode: Mode, progress: &AtomicU64) -> Result<Recovered, OpenError> {

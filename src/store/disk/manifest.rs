@@ -8,6 +8,8 @@
 //!   partition-1/ ...
 //! ```
 
+mod offline;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
