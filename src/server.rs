@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -83,7 +83,8 @@ pub fn serve(config: Config) -> Result<(), StartError> {
 
     let health = Arc::new(Health::default());
     let metrics = metrics::for_shards(config.shards);
-    let control = control::spawn(ops, metrics.clone(), health.clone(), &config.other_cpus())
+    let (partitions, commit_stall) = (metrics::for_partitions(0), Duration::MAX);
+    let control = control::spawn(ops, metrics.clone(), partitions, commit_stall, health.clone(), &config.other_cpus())
         .map_err(|error| StartError::Thread { what: "the control thread", error })?;
     let stop = Arc::new(Stop::default());
     let (shards, bells) = start_shards(&config, listeners, &metrics, &stop)?;

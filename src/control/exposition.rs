@@ -7,16 +7,16 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::metrics::{Histogram, Metrics, PLAIN, Plain, Reading, ShardMetrics};
+use super::metrics::{Histogram, Metrics, PARTITION_PLAIN, PLAIN, Partitions, Plain, Reading, ShardMetrics};
 
 /// What the text is, for the header `Content-Type`.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A registry that reads the blocks at each scrape; every name begins with `campanile_`.
 #[must_use]
-pub fn registry(metrics: Metrics) -> Registry {
+pub fn registry(metrics: Metrics, partitions: Partitions) -> Registry {
     let mut registry = Registry::with_prefix("campanile");
-    registry.register_collector(Box::new(Blocks(metrics)));
+    registry.register_collector(Box::new(Blocks { metrics, partitions }));
     registry
 }
 
@@ -30,9 +30,12 @@ pub fn text(registry: &Registry) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-/// The blocks of all shards.
+/// The blocks of all shards and partitions.
 #[derive(Debug)]
-struct Blocks(Metrics);
+struct Blocks {
+    metrics: Metrics,
+    partitions: Partitions,
+}
 
 /// Name, value of the second label, and reader of a counter that is kept by something else than the shard.
 type LabelledReader = fn(&ShardMetrics) -> Vec<(&'static str, u64)>;
@@ -40,7 +43,10 @@ type LabelledReader = fn(&ShardMetrics) -> Vec<(&'static str, u64)>;
 impl Collector for Blocks {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         for plain in PLAIN {
-            self.encode_plain(plain, &mut encoder)?;
+            encode_plain(plain, "shard", self.metrics.iter().map(|block| &**block), &mut encoder)?;
+        }
+        for plain in PARTITION_PLAIN {
+            encode_plain(plain, "partition", self.partitions.iter().map(|block| &**block), &mut encoder)?;
         }
         let labelled: [(&str, &str, &str, LabelledReader); 3] = [
             ("drops", "reason", "Events and messages that were left out.", |metrics| metrics.drops().to_vec()),
@@ -49,7 +55,7 @@ impl Collector for Blocks {
         ];
         for (name, label, help, read) in labelled {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (shard, metrics) in self.0.iter().enumerate() {
+            for (shard, metrics) in self.metrics.iter().enumerate() {
                 for (value, count) in read(metrics) {
                     let labels = [("shard", shard.to_string()), (label, value.to_owned())];
                     family.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
@@ -60,26 +66,30 @@ impl Collector for Blocks {
     }
 }
 
-impl Blocks {
-    /// One plain number of every shard.
-    fn encode_plain(&self, plain: &Plain, encoder: &mut DescriptorEncoder) -> fmt::Result {
-        let Some(first) = self.0.first() else { return Ok(()) };
-        let metric_type = match (plain.read)(first) {
-            Reading::Counter(_) => MetricType::Counter,
-            Reading::Gauge(_) => MetricType::Gauge,
-            Reading::TimeHistogram(_) | Reading::CountHistogram(_) => MetricType::Histogram,
-        };
-        let help = plain.help.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut family = encoder.encode_descriptor(plain.name, &help, None, metric_type)?;
-        for (shard, metrics) in self.0.iter().enumerate() {
-            let labels = [("shard", shard.to_string())];
-            encode_reading(&(plain.read)(metrics), family.encode_family(&labels)?)?;
-        }
-        Ok(())
+/// One plain number of every block; `label` says what its number counts.
+fn encode_plain<'a, M: 'a>(
+    plain: &Plain<M>,
+    label: &'static str,
+    blocks: impl Iterator<Item = &'a M>,
+    encoder: &mut DescriptorEncoder<'_>,
+) -> fmt::Result {
+    let mut blocks = blocks.enumerate().peekable();
+    let Some((_, first)) = blocks.peek() else { return Ok(()) };
+    let metric_type = match (plain.read)(first) {
+        Reading::Counter(_) => MetricType::Counter,
+        Reading::Gauge(_) => MetricType::Gauge,
+        Reading::TimeHistogram(_) | Reading::CountHistogram(_) => MetricType::Histogram,
+    };
+    let help = plain.help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut family = encoder.encode_descriptor(plain.name, &help, None, metric_type)?;
+    for (number, block) in blocks {
+        let labels = [(label, number.to_string())];
+        encode_reading(&(plain.read)(block), family.encode_family(&labels)?)?;
     }
+    Ok(())
 }
 
-/// One number of one shard. Times are counted in nanoseconds and told in seconds, as Prometheus wants.
+/// One number of one block. Times are counted in nanoseconds and told in seconds, as Prometheus wants.
 fn encode_reading(reading: &Reading<'_>, mut encoder: MetricEncoder) -> fmt::Result {
     const SECONDS_PER_NS: f64 = 1e-9;
     match reading {
@@ -90,7 +100,7 @@ fn encode_reading(reading: &Reading<'_>, mut encoder: MetricEncoder) -> fmt::Res
     }
 }
 
-/// One histogram of one shard, its values times `scale`.
+/// One histogram of one block, its values times `scale`.
 fn encode_histogram<const FIRST: u64, const BUCKETS: usize>(
     histogram: &Histogram<FIRST, BUCKETS>,
     scale: f64,
@@ -104,7 +114,7 @@ fn encode_histogram<const FIRST: u64, const BUCKETS: usize>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::metrics::{DropReason, for_shards};
+    use super::super::metrics::{DropReason, for_partitions, for_shards};
     use super::*;
     use crate::wire::schema::CloseCode;
 
@@ -118,7 +128,10 @@ mod tests {
         metrics[0].closed(CloseCode::idle_timeout);
         metrics[0].turn_ns.observe(2_000);
         metrics[0].sends_per_turn.observe(3);
-        let text = text(&registry(metrics)).unwrap();
+        let partitions = for_partitions(2);
+        partitions[1].batches.add(5);
+        partitions[0].sync_ns.observe(2_000);
+        let text = text(&registry(metrics, partitions)).unwrap();
         for line in [
             "# TYPE campanile_connections gauge",
             "campanile_connections{shard=\"0\"} 3",
@@ -132,6 +145,8 @@ mod tests {
             "campanile_errors_total{shard=\"0\",code=\"bad_request\"} 0",
             "campanile_turn_seconds_count{shard=\"0\"} 1",
             "campanile_sends_per_turn_bucket{le=\"4.0\",shard=\"0\"} 1",
+            "campanile_store_batches_total{partition=\"1\"} 5",
+            "campanile_store_sync_seconds_count{partition=\"0\"} 1",
             "campanile_sends_per_turn_bucket{le=\"+Inf\",shard=\"0\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
@@ -141,10 +156,10 @@ mod tests {
 
     #[test]
     fn every_number_has_its_help_and_a_name_of_its_own() {
-        let text = text(&registry(for_shards(1))).unwrap();
+        let text = text(&registry(for_shards(1), for_partitions(1))).unwrap();
         let helps: Vec<&str> = text.lines().filter(|line| line.starts_with("# HELP")).collect();
         let names: std::collections::HashSet<&str> = helps.iter().filter_map(|line| line.split(' ').nth(2)).collect();
-        assert_eq!(names.len(), PLAIN.len() + 3);
+        assert_eq!(names.len(), PLAIN.len() + PARTITION_PLAIN.len() + 3);
         assert!(helps.iter().all(|line| !line.contains("..") && line.ends_with('.')), "{helps:#?}");
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::metrics::ShardMetrics;
+use super::metrics::{Partitions, ShardMetrics};
 
 /// A shard that is awake and has not finished a turn for this long is stuck; a turn takes well under a millisecond.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
@@ -141,8 +141,21 @@ impl Watch {
     }
 }
 
+/// Why no clients should come, as far as the store is concerned. A commit that takes longer than `stall` stands still.
+pub(super) fn store_not_ready(partitions: &Partitions, stall: Duration, now: Instant) -> Option<String> {
+    let of_one = |(partition, metrics): (usize, &super::metrics::PartitionMetrics)| {
+        if let Some(time) = metrics.committing_for(now).filter(|time| *time >= stall) {
+            return Some(format!("partition {partition} of the store has been writing one batch for {} ms", time.as_millis()));
+        }
+        let free = metrics.disk_free_bytes.get();
+        (metrics.disk_full.get() != 0).then(|| format!("partition {partition} stores nothing new: the disk has {free} bytes free"))
+    };
+    partitions.iter().map(|metrics| &**metrics).enumerate().find_map(of_one)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::metrics::for_partitions;
     use super::*;
 
     const AWAKE: Sample = Sample { turns: 5, asleep: false, accept_backoffs: 0 };
@@ -193,6 +206,23 @@ mod tests {
         let later = now + BACKOFF_SHOWN_FOR;
         watch.look([turning(6), Sample { accept_backoffs: 1, ..turning(6) }].into_iter(), later);
         assert_eq!(watch.not_ready(Phase::Ready, later), None);
+    }
+
+    #[test]
+    fn a_commit_that_takes_long_or_a_full_disk_is_told() {
+        let partitions = for_partitions(2);
+        let stall = Duration::from_secs(5);
+        let now = Instant::now();
+        assert_eq!(store_not_ready(&partitions, stall, now), None);
+        partitions[1].commit_begins();
+        assert_eq!(store_not_ready(&partitions, stall, now + Duration::from_secs(4)), None);
+        let stalled = store_not_ready(&partitions, stall, now + Duration::from_secs(6)).unwrap();
+        assert!(stalled.starts_with("partition 1 "), "{stalled}");
+        partitions[1].commit_ends();
+        partitions[0].disk_full.set(1);
+        partitions[0].disk_free_bytes.set(77);
+        let full = store_not_ready(&partitions, stall, now + Duration::from_secs(6)).unwrap();
+        assert!(full.contains("partition 0") && full.contains("77 bytes"), "{full}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the server counts: one block of numbers per shard, written by that shard alone and read by a scrape.
+//! What the server counts: one block of numbers per shard and per partition of the store, written by its own thread and read by a scrape.
 //!
 //! Each number has one writer, so counting is a load and a store without a lock prefix, and the blocks are padded so that two shards
 //! never share a cache line. A scrape reads the numbers from the control thread: it sends the shards nothing, wakes none of them and
@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
 
@@ -187,23 +188,27 @@ impl<const N: usize> Default for ByCode<N> {
     }
 }
 
-/// Declares the plain numbers of a shard: doc comment (the help text), name, kind.
-macro_rules! shard_metrics {
-    ($( $(#[doc = $doc:literal])+ $field:ident: $kind:ident $(as $name:literal)?, )*) => {
-        /// What one shard counts. Its shard is the only writer.
+/// Declares a block of plain numbers: for each its doc comment (the help text), name and kind. `also` is counted by other means.
+macro_rules! plain_metrics {
+    (
+        $(#[$attribute:meta])*
+        pub struct $struct:ident {
+            $( $(#[doc = $doc:literal])+ $field:ident: $kind:ident $(as $name:literal)?, )*
+        }
+        also { $( $other:ident: $other_type:ty, )* }
+        const $plain:ident;
+    ) => {
+        $(#[$attribute])*
         #[derive(Debug, Default)]
-        pub struct ShardMetrics {
+        pub struct $struct {
             $( $(#[doc = $doc])+ pub $field: $kind, )*
-            drops: [Counter; DropReason::ALL.len()],
-            closes: ByCode<CLOSE_CODES>,
-            closes_by_peer: Counter,
-            errors: ByCode<ERROR_CODES>,
+            $( $other: $other_type, )*
         }
 
         /// Name (without `campanile_`) and help of each plain number, and how it is read.
-        pub(super) const PLAIN: &[Plain] = &[
+        pub(super) const $plain: &[Plain<$struct>] = &[
             $( Plain {
-                name: shard_metrics!(@name $field $($name)?),
+                name: plain_metrics!(@name $field $($name)?),
                 help: concat!($($doc),+),
                 read: |metrics| Reading::$kind(&metrics.$field),
             }, )*
@@ -213,11 +218,11 @@ macro_rules! shard_metrics {
     (@name $field:ident $name:literal) => { $name };
 }
 
-/// One plain number of every shard.
-pub(super) struct Plain {
+/// One plain number of every block of a kind.
+pub(super) struct Plain<M> {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
-    pub(super) read: fn(&ShardMetrics) -> Reading<'_>,
+    pub(super) read: fn(&M) -> Reading<'_>,
 }
 
 /// A number, by what it is.
@@ -228,57 +233,153 @@ pub(super) enum Reading<'a> {
     CountHistogram(&'a CountHistogram),
 }
 
-shard_metrics! {
-    /// Connections of clients, logged in or not.
-    connections: Gauge,
-    /// Sessions that are logged in.
-    sessions: Gauge,
-    /// Users with a session, a conversation or a presence that lingers.
-    users: Gauge,
-    /// Conversations whose home is this shard.
-    conversations: Gauge,
-    /// Conversations of which this shard knows its own sessions' subscriptions, whatever their home.
-    mirrors: Gauge,
-    /// 1 while the shard sleeps in its ring, 0 while it works. Set around the wait: health tells a sleeping shard from a stuck one by it.
-    asleep: Gauge,
-    /// Messages that users published and that were numbered.
-    messages_in: Counter,
-    /// Messages that were put into the outbox of a session.
-    deliveries: Counter,
-    /// Frames from clients.
-    frames_in: Counter,
-    /// Bytes from clients.
-    bytes_in: Counter as "received_bytes",
-    /// Bytes to clients that the kernel took.
-    bytes_out: Counter as "sent_bytes",
-    /// Sends that were submitted: one for all that waits for a connection in a turn.
-    sends: Counter,
-    /// Turns of the shard's loop.
-    turns: Counter,
-    /// Requests from other shards that wait in this shard's lanes, as of its last turn.
-    request_queue_depth: Gauge,
-    /// Results from other shards that wait in this shard's lanes, as of its last turn.
-    result_queue_depth: Gauge,
-    /// What waits in all outboxes of this shard, shared bodies counted once.
-    outbox_pool_bytes: Gauge,
-    /// Messages kept for resume and sync.
-    history_bytes: Gauge,
-    /// Connections that moved from this shard to their user's.
-    handoffs: Counter,
-    /// Connections that were accepted here.
-    accepts: Counter,
-    /// Times that accepting paused because the process or the machine had no file descriptor left (EMFILE, ENFILE).
-    accept_backoffs: Counter,
-    /// Times that a receive found no free receive buffer (ENOBUFS) and was armed again.
-    recv_enobufs: Counter,
-    /// Wake-ups sent to other threads that slept.
-    doorbells_rung: Counter,
-    /// Times that the shard let glommio's own tasks run.
-    glommio_yields: Counter,
-    /// Time that a turn worked, sleep excluded.
-    turn_ns: TimeHistogram as "turn_seconds",
-    /// Sends of one turn.
-    sends_per_turn: CountHistogram,
+plain_metrics! {
+    /// What one shard counts. Its shard is the only writer.
+    pub struct ShardMetrics {
+        /// Connections of clients, logged in or not.
+        connections: Gauge,
+        /// Sessions that are logged in.
+        sessions: Gauge,
+        /// Users with a session, a conversation or a presence that lingers.
+        users: Gauge,
+        /// Conversations whose home is this shard.
+        conversations: Gauge,
+        /// Conversations of which this shard knows its own sessions' subscriptions, whatever their home.
+        mirrors: Gauge,
+        /// 1 while the shard sleeps in its ring, 0 while it works. Set around the wait: health tells a sleeping shard from a stuck one by it.
+        asleep: Gauge,
+        /// Messages that users published and that were numbered.
+        messages_in: Counter,
+        /// Messages that were put into the outbox of a session.
+        deliveries: Counter,
+        /// Frames from clients.
+        frames_in: Counter,
+        /// Bytes from clients.
+        bytes_in: Counter as "received_bytes",
+        /// Bytes to clients that the kernel took.
+        bytes_out: Counter as "sent_bytes",
+        /// Sends that were submitted: one for all that waits for a connection in a turn.
+        sends: Counter,
+        /// Turns of the shard's loop.
+        turns: Counter,
+        /// Requests from other shards that wait in this shard's lanes, as of its last turn.
+        request_queue_depth: Gauge,
+        /// Results from other shards that wait in this shard's lanes, as of its last turn.
+        result_queue_depth: Gauge,
+        /// What waits in all outboxes of this shard, shared bodies counted once.
+        outbox_pool_bytes: Gauge,
+        /// Messages kept for resume and sync.
+        history_bytes: Gauge,
+        /// Connections that moved from this shard to their user's.
+        handoffs: Counter,
+        /// Connections that were accepted here.
+        accepts: Counter,
+        /// Times that accepting paused because the process or the machine had no file descriptor left (EMFILE, ENFILE).
+        accept_backoffs: Counter,
+        /// Times that a receive found no free receive buffer (ENOBUFS) and was armed again.
+        recv_enobufs: Counter,
+        /// Wake-ups sent to other threads that slept.
+        doorbells_rung: Counter,
+        /// Times that the shard let glommio's own tasks run.
+        glommio_yields: Counter,
+        /// Time that a turn worked, sleep excluded.
+        turn_ns: TimeHistogram as "turn_seconds",
+        /// Sends of one turn.
+        sends_per_turn: CountHistogram,
+    }
+    also {
+        drops: [Counter; DropReason::ALL.len()],
+        closes: ByCode<CLOSE_CODES>,
+        closes_by_peer: Counter,
+        errors: ByCode<ERROR_CODES>,
+    }
+    const PLAIN;
+}
+
+plain_metrics! {
+    /// What one partition of the store counts. Reads are counted by its reader, all else by its writer, each of them alone.
+    pub struct PartitionMetrics {
+        /// Batches of changes that were written.
+        batches: Counter as "store_batches",
+        /// Rows that were written or removed.
+        rows: Counter as "store_rows",
+        /// Bytes of their keys and values.
+        bytes: Counter as "store_bytes",
+        /// Rows that were removed because they expired or were trimmed.
+        removed_rows: Counter as "store_removed_rows",
+        /// Commands that shared one batch.
+        batch_commands: CountHistogram as "store_batch_commands",
+        /// Time until a batch was written and on the disk.
+        commit_ns: TimeHistogram as "store_commit_seconds",
+        /// The part of it for which the disk was waited for.
+        sync_ns: TimeHistogram as "store_sync_seconds",
+        /// Commands that wait for the writer, as of its last batch.
+        queue_depth: Gauge as "store_queue_depth",
+        /// Batches that could not be written.
+        write_failures: Counter as "store_write_failures",
+        /// Times that the database was opened again after that.
+        reopenings: Counter as "store_reopenings",
+        /// Commands of the writer that failed because something could not be read.
+        unreadable_writes: Counter as "store_unreadable_writes",
+        /// Free bytes of the file system.
+        disk_free_bytes: Gauge as "store_disk_free_bytes",
+        /// 1 while the disk counts as full and nothing new is stored.
+        disk_full: Gauge as "store_disk_full",
+        /// Bytes of a torn batch that were cut from the journal at start.
+        dropped_tail_bytes: Counter as "store_dropped_tail_bytes",
+        /// Ranges, conversations and lists that were read.
+        reads: Counter as "store_reads",
+        /// Those that could not be read.
+        unreadable_reads: Counter as "store_unreadable_reads",
+    }
+    also {
+        committing: Committing,
+    }
+    const PARTITION_PLAIN;
+}
+
+/// The blocks of all partitions; a partition's index is its number.
+pub type Partitions = Arc<[CachePadded<PartitionMetrics>]>;
+
+/// Blocks for this many partitions, all zero.
+#[must_use]
+pub fn for_partitions(partitions: usize) -> Partitions {
+    (0..partitions).map(|_| CachePadded::new(PartitionMetrics::default())).collect()
+}
+
+/// Since when a commit has been going on.
+#[derive(Debug)]
+struct Committing {
+    origin: Instant,
+    /// Milliseconds after `origin`, plus 1; 0: none goes on.
+    since_ms: AtomicU64,
+}
+
+impl Default for Committing {
+    fn default() -> Self {
+        Self { origin: Instant::now(), since_ms: AtomicU64::new(0) }
+    }
+}
+
+impl PartitionMetrics {
+    /// A commit begins. Only the writer may call this.
+    pub fn commit_begins(&self) {
+        self.committing.since_ms.store(self.committing.origin.elapsed().as_millis() as u64 + 1, Relaxed);
+    }
+
+    /// It has ended, or failed for good. Only the writer may call this.
+    pub fn commit_ends(&self) {
+        self.committing.since_ms.store(0, Relaxed);
+    }
+
+    /// For how long the present commit has been going on.
+    #[must_use]
+    pub fn committing_for(&self, now: Instant) -> Option<Duration> {
+        match self.committing.since_ms.load(Relaxed) {
+            0 => None,
+            since => Some(now.duration_since(self.committing.origin).saturating_sub(Duration::from_millis(since))),
+        }
+    }
 }
 
 impl ShardMetrics {

@@ -15,18 +15,26 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::thread::CpuSet;
 
 pub use health::{Health, Phase};
-use metrics::Metrics;
+use metrics::{Metrics, Partitions};
 
 /// Starts the control thread on a listener that is already bound, so that a taken address is the caller's error. It runs on `cpus`
-/// and ends after [`Phase::Stopped`].
+/// and ends after [`Phase::Stopped`]. A partition that commits for longer than `commit_stall` is told by readiness.
 ///
 /// # Errors
 /// The thread, its runtime or its event queue cannot be made.
-pub fn spawn(listener: TcpListener, metrics: Metrics, health: Arc<Health>, cpus: &[usize]) -> io::Result<JoinHandle<()>> {
+pub fn spawn(
+    listener: TcpListener,
+    metrics: Metrics,
+    partitions: Partitions,
+    commit_stall: Duration,
+    health: Arc<Health>,
+    cpus: &[usize],
+) -> io::Result<JoinHandle<()>> {
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = {
@@ -37,7 +45,7 @@ pub fn spawn(listener: TcpListener, metrics: Metrics, health: Arc<Health>, cpus:
     cpus.iter().for_each(|cpu| set.set(*cpu));
     std::thread::Builder::new().name("control".into()).spawn(move || {
         stay_on(&set);
-        runtime.block_on(ops::serve(listener, ops::Ops::new(metrics, health)));
+        runtime.block_on(ops::serve(listener, ops::Ops::new(metrics, partitions, commit_stall, health)));
     })
 }
 
@@ -52,7 +60,6 @@ fn stay_on(set: &CpuSet) {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpStream};
-    use std::time::Duration;
 
     use super::*;
 
@@ -60,6 +67,7 @@ mod tests {
     struct Running {
         address: SocketAddr,
         metrics: Metrics,
+        partitions: Partitions,
         health: Arc<Health>,
         thread: Option<JoinHandle<()>>,
     }
@@ -70,8 +78,10 @@ mod tests {
             let address = listener.local_addr().unwrap();
             let (metrics, health) = (metrics::for_shards(2), Arc::new(Health::default()));
             let cpus = crate::config::allowed_cpus().unwrap();
-            let thread = spawn(listener, metrics.clone(), health.clone(), &cpus).unwrap();
-            Self { address, metrics, health, thread: Some(thread) }
+            let partitions = metrics::for_partitions(2);
+            let stall = Duration::ZERO;
+            let thread = spawn(listener, metrics.clone(), partitions.clone(), stall, health.clone(), &cpus).unwrap();
+            Self { address, metrics, partitions, health, thread: Some(thread) }
         }
 
         fn connect(&self) -> TcpStream {
@@ -111,6 +121,11 @@ mod tests {
         let starting = running.get("/readyz", "localhost");
         assert!(starting.starts_with("HTTP/1.1 503") && starting.ends_with("starting\n"), "{starting}");
         running.health.set(Phase::Ready);
+        assert!(running.get("/readyz", "localhost").starts_with("HTTP/1.1 200"));
+        running.partitions[1].commit_begins();
+        let stalled = running.get("/readyz", "localhost");
+        assert!(stalled.starts_with("HTTP/1.1 503") && stalled.contains("partition 1"), "{stalled}");
+        running.partitions[1].commit_ends();
         assert!(running.get("/readyz", "localhost").starts_with("HTTP/1.1 200"));
         running.health.set(Phase::Stopping);
         assert!(running.get("/readyz", "localhost").ends_with("stopping\n"));

@@ -23,8 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::exposition;
-use super::health::{Health, Sample, Watch};
-use super::metrics::Metrics;
+use super::health::{self, Health, Sample, Watch};
+use super::metrics::{Metrics, Partitions};
 
 /// Connections at once: enough for all who scrape and look, few enough to leave the descriptors to clients.
 const CONNECTIONS_MAX: usize = 64;
@@ -47,6 +47,8 @@ const INDEX: &str = "Campanile operations: /healthz (alive), /readyz (wants clie
 /// What the pages are made from.
 pub(super) struct Ops {
     metrics: Metrics,
+    partitions: Partitions,
+    commit_stall: Duration,
     health: Arc<Health>,
     registry: Registry,
     /// Only this thread locks it; axum wants it anyway.
@@ -54,10 +56,10 @@ pub(super) struct Ops {
 }
 
 impl Ops {
-    pub(super) fn new(metrics: Metrics, health: Arc<Health>) -> Arc<Self> {
-        let registry = exposition::registry(metrics.clone());
+    pub(super) fn new(metrics: Metrics, partitions: Partitions, commit_stall: Duration, health: Arc<Health>) -> Arc<Self> {
+        let registry = exposition::registry(metrics.clone(), partitions.clone());
         let watch = Mutex::new(Watch::new(samples(&metrics), Instant::now()));
-        Arc::new(Self { metrics, health, registry, watch })
+        Arc::new(Self { metrics, partitions, commit_stall, health, registry, watch })
     }
 
     /// Asks the watch, after one more look.
@@ -142,7 +144,8 @@ async fn healthz(State(ops): State<Arc<Ops>>) -> (StatusCode, String) {
 /// 200 if clients may come.
 async fn readyz(State(ops): State<Arc<Ops>>) -> (StatusCode, String) {
     let phase = ops.health.phase();
-    verdict(ops.ask(|watch, now| watch.not_ready(phase, now)))
+    let store = |now| health::store_not_ready(&ops.partitions, ops.commit_stall, now);
+    verdict(ops.ask(|watch, now| watch.not_ready(phase, now).or_else(|| store(now))))
 }
 
 /// What a balancer reads (the status) and what a person reads (the text).

@@ -208,6 +208,11 @@ impl Database {
         self.synced < self.number
     }
 
+    /// Whether the mark itself is on the disk.
+    pub fn is_mark_synced(&self) -> bool {
+        self.mark.is_synced()
+    }
+
     /// Syncs the mark.
     ///
     /// # Errors
@@ -216,9 +221,21 @@ impl Database {
         self.mark.sync()
     }
 
-    /// Drops the database after a failed write. All clones of [`Self::rows`] must be gone.
+    /// Drops the database. All clones of [`Self::rows`] must be gone.
     pub fn close(&mut self) {
         self.open = None;
+        self.wait_for_workers();
+    }
+
+    /// A worker of fjall counts as ended a moment before it lets go of the journal, and then the rest of a failed batch may still be written.
+    fn wait_for_workers(&self) {
+        let is_open = || -> io::Result<bool> {
+            let mut files = fs::read_dir("/proc/self/fd")?.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+            Ok(files.any(|file| file.starts_with(&self.dir) && file.extension().is_some_and(|extension| extension == "jnl")))
+        };
+        while is_open().unwrap_or(false) {
+            std::thread::sleep(WAIT);
+        }
     }
 
     /// Removes what the failed batch left in the journal, so that it is never read back.

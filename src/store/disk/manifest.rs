@@ -25,7 +25,7 @@ const FORMAT: i64 = 1;
 /// Partitions that a new directory gets at most when nobody says how many: each has three threads.
 const PARTITIONS_BY_DEFAULT_MAX: u16 = 16;
 /// Partitions in one directory.
-pub const PARTITIONS_MAX: u16 = 256;
+pub const PARTITIONS_MAX: u16 = super::lanes::PARTITIONS_MAX;
 const LOCK: &str = "lock";
 const MANIFEST: &str = "manifest.toml";
 const MANIFEST_NEW: &str = "manifest.toml.new";

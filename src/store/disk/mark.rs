@@ -83,6 +83,11 @@ impl Mark {
         Ok(())
     }
 
+    /// Whether the mark itself is on the disk.
+    pub fn is_synced(&self) -> bool {
+        self.is_synced
+    }
+
     /// The mark itself is on the disk when this returns.
     ///
     /// # Errors

@@ -1,16 +1,33 @@
 //! The store on disk: everything between what a [`Command`](super::Command) means in rows and the operating system.
+//!
+//! ```text
+//!   shards --lanes--> writer (one thread per partition) --> Partition (what it means in rows) --> Database (fjall) --> journal, sync, mark
+//!          --lanes--> reader (one thread per partition) --> reading                          --> its rows
+//! ```
+//!
+//! [`manifest`] is the data directory; [`threads`] opens it and starts the threads; a shard holds a [`ShardStore`]. [`journal_check`] looks at a
+//! database before fjall does.
 
 pub mod database;
-pub mod error;
+mod error;
+pub mod fault;
 mod journal;
 mod journal_check;
+mod lanes;
 pub mod manifest;
 mod mark;
-pub mod options;
+mod options;
+mod reader;
+mod shared;
+mod space;
 mod stamp;
 #[cfg(test)]
 mod tests;
+mod threads;
+mod writer;
 
-pub use error::OpenError;
+pub use error::{Damage, OpenError};
+pub use lanes::ShardStore;
 pub use manifest::Manifest;
 pub use options::StoreOptions;
+pub use threads::{Opening, Stores};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::lanes::ThreadLanes;
 use super::shared::{Held, SharedRows};
-use crate::control::metrics::PartitionMetrics;
+use crate::control::metrics::Partitions;
 use crate::slot::{PartitionId, ShardId};
 use crate::store::engine::ReadRows;
 use crate::store::{Command, reading};
@@ -25,7 +25,7 @@ pub(super) struct Reader {
     pub partition: PartitionId,
     pub lanes: ThreadLanes,
     pub shared: Arc<SharedRows>,
-    pub metrics: Arc<[crossbeam_utils::CachePadded<PartitionMetrics>]>,
+    pub metrics: Partitions,
     pub os_generation: u64,
 }
 
