@@ -30,4 +30,5 @@ pub use error::{Damage, OpenError};
 pub use lanes::ShardStore;
 pub use manifest::Manifest;
 pub use options::StoreOptions;
+pub use stamp::KEY as STAMP_KEY;
 pub use threads::{Opening, Stores};
