@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use campanile::clock::Now;
-use campanile::conversation::{Content, Key, Record};
+use campanile::conversation::{Content, Key, Policies, Record};
 use campanile::effects::{Effects, Weight};
 use campanile::id::Address;
 use campanile::limits::Limits;

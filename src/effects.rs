@@ -3,6 +3,7 @@
 use crate::conversation::{Key, Record};
 use crate::mesh::{Event, Refusal, Request};
 use crate::ring::{OpenBatch, Segment, Slot};
+use crate::session::LoggedIn;
 use crate::session::frames::{error, message};
 use crate::slot::ShardId;
 use crate::store::Command;
@@ -55,6 +56,8 @@ pub struct Effects {
     pub messages_in: u64,
     /// To the store of this shard.
     pub commands: Vec<Command>,
+    /// Logins that waited for the store and are through.
+    pub logins: Vec<LoggedIn>,
 }
 
 impl Effects {

@@ -8,6 +8,11 @@ use crate::config::setting::{grouped, settings};
 /// What a message needs in a frame besides its body: ids, content type, tag, tables. Bytes.
 pub const FRAME_OVERHEAD_BYTES: u64 = 4096;
 
+/// Places in the lanes from one shard to all others together, unless somebody says otherwise; and in one lane at least.
+const LANE_PLACES_ALL: u32 = 32_768;
+/// See [`LANE_PLACES_ALL`].
+const LANE_PLACES_MIN: u32 = 1024;
+
 settings! {
     /// The limits of a server. [`Limits::default`] is what a server without options runs with.
     pub struct Limits {
@@ -70,6 +75,9 @@ settings! {
         batch_age_us_max: u32 = 2000, in 0..=100_000; "us"
         /// Rows of the store that are kept in memory, for reading old messages; above that those that were read longest ago leave.
         store_cache_bytes: u64 = 33_554_432, in 1_048_576..=1_099_511_627_776; "bytes per partition"
+        /// What was written is kept in memory up to this size, and then becomes a table on disk; up to four times as much while tables are being
+        /// written. Larger tables are written less often, and a start reads up to as much again from the journal.
+        store_memtable_bytes: u64 = 33_554_432, in 65_536..=1_073_741_824; "bytes per partition"
         /// Room that must be left on the data directory's disk: with less, what would be stored is answered `disk_full` until there is room again, and
         /// readiness says so. What is stored stays readable.
         disk_free_bytes_min: u64 = 268_435_456, in 1_048_576..=17_592_186_044_416; "bytes"
@@ -113,8 +121,9 @@ settings! {
         /// Receivers that one turn hands what waits for them, one send each (4 KiB count as one more); the rest follows in the next turns, so that a
         /// ping never waits behind a big group.
         fan_out_slice: u32 = 4096, in 1..=1_000_000; "receivers per turn"
-        /// Messages in one lane between two shards, and the credits that a shard has with each home.
-        lane_capacity: u32 = 4096, in 16..=1_048_576; "messages"
+        /// Messages in one lane between two shards, and the credits that a shard has with each home: requests that may be on their way, also while the
+        /// disk has them; more are answered `busy`. 0: by the number of shards, 32,768 for one shard with all homes together.
+        lane_capacity: u32 = 0, in 0..=1_048_576; "messages"
         /// Receive buffers that all connections of a shard share: small enough to stay in cache. A power of two, as the kernel's buffer ring wants.
         recv_buffers: u32 = 512, in 8..=32_768; "buffers per shard"
         /// Size of one receive buffer; a larger frame is put together from several.
@@ -132,6 +141,14 @@ pub struct Contradiction {
 }
 
 impl Limits {
+    /// See `lane_capacity`: what it is with so many shards.
+    pub fn lane_places(&self, shards: usize) -> u32 {
+        match self.lane_capacity {
+            0 => (LANE_PLACES_ALL / shards as u32).max(LANE_PLACES_MIN).max(2 * self.group_add_max + 64),
+            set => set,
+        }
+    }
+
     /// Checks the limits against each other.
     ///
     /// # Errors
@@ -159,7 +176,7 @@ impl Limits {
             // Else a disk that is nearly full is filled by the batches that are on their way.
             ("disk_free_bytes_min", self.disk_free_bytes_min, "batch_bytes_max", self.batch_bytes_max.into(), 0),
             // A home takes a request only while all that follows from it fits into the lanes.
-            ("lane_capacity", self.lane_capacity.into(), "group_add_max", 2 * u64::from(self.group_add_max), 64),
+            ("lane_capacity", self.lane_places(1).into(), "group_add_max", 2 * u64::from(self.group_add_max), 64),
             ("group_members_max", self.group_members_max.into(), "group_add_max", self.group_add_max.into(), 0),
         ];
         for (large, large_value, small, small_value, more) in larger_is_fine {

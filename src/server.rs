@@ -7,10 +7,11 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -19,13 +20,19 @@ use signal_hook::iterator::Signals;
 use crate::config::Config;
 use crate::control::metrics::{self, Metrics};
 use crate::control::{self, Health, Phase};
+use crate::conversation::{Durability, Policies};
 use crate::mesh::lanes::{Doorbell, Lanes};
 use crate::ring::RingHandle;
 use crate::shard::{self, Blueprint, Hosted, Stop};
 use crate::slot::{ShardId, Slots};
+use crate::store::disk::{Manifest, OpenError, Opening, ShardStore, StoreOptions, Stores};
 
 /// Connections that the kernel completes before the server accepts them (bounded by net.core.somaxconn).
 const BACKLOG: i32 = 4096;
+/// How long a start waits for an address that is taken, and how often it looks.
+const ADDRESS_WAIT: Duration = Duration::from_millis(500);
+/// See [`ADDRESS_WAIT`].
+const ADDRESS_LOOK: Duration = Duration::from_millis(20);
 /// Epochs of one run come from a range that begins with the time of its start: 2^20 for each millisecond.
 const EPOCHS_PER_MS: u64 = 1 << 20;
 
@@ -42,6 +49,8 @@ pub enum StartError {
     Thread { what: &'static str, error: io::Error },
     /// A shard ended by itself.
     Shard(io::Error),
+    /// The data directory cannot be used.
+    Store(OpenError),
 }
 
 impl fmt::Display for StartError {
@@ -62,6 +71,7 @@ impl fmt::Display for StartError {
             StartError::Thread { what, error } => {
                 write!(f, "cannot start {what}: {error}; `campanile doctor` says what is missing")
             }
+            StartError::Store(error) => error.fmt(f),
             StartError::Shard(error) => write!(f, "a shard ended: {error}; this is a bug, please report it"),
         }
     }
@@ -76,25 +86,103 @@ impl std::error::Error for StartError {}
 pub fn serve(config: Config) -> Result<(), StartError> {
     let signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| StartError::Thread { what: "signal handling", error })?;
     let listen = |what, address| move |error| StartError::Listen { what, address, error };
-    let listeners = listeners(config.tcp, config.shards).map_err(listen("tcp", config.tcp))?;
-    let ops = TcpListener::bind(config.ops).map_err(listen("ops", config.ops))?;
+    let listeners = once_free(|| listeners(config.tcp, config.shards)).map_err(listen("tcp", config.tcp))?;
+    let ops = once_free(|| TcpListener::bind(config.ops)).map_err(listen("ops", config.ops))?;
     let tcp_address = listeners[0].local_addr().map_err(listen("tcp", config.tcp))?;
     let ops_address = ops.local_addr().map_err(listen("ops", config.ops))?;
 
+    let manifest = config.policies.any_on_disk().then(|| open_directory(&config)).transpose().map_err(StartError::Store)?;
+    let placement = Placement::of(&config, manifest.as_ref())?;
+    let bells: io::Result<Vec<Doorbell>> = (0..config.shards).map(|_| Doorbell::new()).collect();
+    let bells: Arc<[Doorbell]> = bells.map_err(|error| StartError::Thread { what: "the doorbells", error })?.into();
+
     let health = Arc::new(Health::default());
     let metrics = metrics::for_shards(config.shards);
-    let (partitions, commit_stall) = (metrics::for_partitions(0), Duration::MAX);
-    let control = control::spawn(ops, metrics.clone(), partitions, commit_stall, health.clone(), &config.other_cpus())
+    let partitions = metrics::for_partitions(manifest.as_ref().map_or(0, |manifest| manifest.partitions().into()));
+    let commit_stall = Duration::from_millis(config.limits.commit_stall_ms.into());
+    let control = control::spawn(ops, metrics.clone(), partitions.clone(), commit_stall, health.clone(), &config.other_cpus())
         .map_err(|error| StartError::Thread { what: "the control thread", error })?;
+    let kept = manifest.as_ref().map(|manifest| manifest.dir().to_owned());
+    let (stores, disks) = match manifest {
+        None => (None, (0..config.shards).map(|_| None).collect()),
+        Some(manifest) => {
+            let (options, cpus) = (store_options(&config), config.other_cpus());
+            let opening = Opening { manifest, options: &options, metrics: &partitions, bells: &bells, cpus: &cpus };
+            let (stores, disks) = Stores::open(opening).map_err(StartError::Store)?;
+            (Some(stores), disks.into_iter().map(Some).collect())
+        }
+    };
     let stop = Arc::new(Stop::default());
-    let (shards, bells) = start_shards(&config, listeners, &metrics, &stop)?;
+    let shards = start_shards(&config, placement, listeners, disks, &bells, &metrics, &stop)?;
 
     health.set(Phase::Ready);
-    announce(&config, tcp_address, ops_address);
+    announce(&config, kept.as_deref(), tcp_address, ops_address);
     let waiter = stop_on_signal(signals, stop, bells, health.clone(), config.limits.stop_grace_ms);
     let result = shards.into_iter().try_for_each(|shard| shard.join().map_err(StartError::Shard));
+    // The shards are gone: what they sent to the store is committed, and the directory is marked as left in order.
+    let closed = stores.map_or(Ok(()), Stores::close).map_err(StartError::Store);
     end(control, waiter, &health);
-    result
+    result.and(closed)
+}
+
+/// Where users and conversations live, and which epochs this run may give out.
+struct Placement {
+    slots: Slots,
+    first_epoch: u64,
+    seed: u64,
+}
+
+impl Placement {
+    /// What is on disk says where everything lives; without a disk it is drawn anew.
+    fn of(config: &Config, manifest: Option<&Manifest>) -> Result<Placement, StartError> {
+        let random = || {
+            let failed = |error: getrandom::Error| io::Error::other(error.to_string());
+            getrandom::u64().map_err(|error| StartError::Thread { what: "the random numbers", error: failed(error) })
+        };
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let by_clock = since_1970.as_millis() as u64 * EPOCHS_PER_MS;
+        let seed = random()?;
+        let shards = config.shards as ShardId;
+        Ok(match manifest {
+            None => Placement { slots: Slots::new(seed, shards), first_epoch: by_clock, seed },
+            Some(manifest) => Placement {
+                slots: Slots::with_partitions(manifest.slot_seed(), shards, manifest.partitions()),
+                first_epoch: manifest.first_epoch(),
+                seed,
+            },
+        })
+    }
+}
+
+fn open_directory(config: &Config) -> Result<Manifest, OpenError> {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let wanted = if config.partitions_are_wanted { config.partitions as u16 } else { 0 };
+    let mut manifest = Manifest::open_or_create(&config.data_dir, wanted, config.shards as u16)?;
+    manifest.take_epochs(since_1970.as_millis() as u64 * EPOCHS_PER_MS)?;
+    if wanted != 0 && manifest.partitions() != wanted {
+        let there = manifest.partitions();
+        tracing::warn!(
+            wanted,
+            there,
+            "the number of partitions is fixed when the data directory is made; this one keeps its own"
+        );
+    }
+    Ok(manifest)
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    let limits = &config.limits;
+    StoreOptions {
+        cache_bytes: limits.store_cache_bytes,
+        memtable_bytes: limits.store_memtable_bytes,
+        batch_rows_max: limits.batch_messages_max as usize,
+        batch_bytes_max: limits.batch_bytes_max as usize,
+        batch_age_us_max: limits.batch_age_us_max.into(),
+        disk_free_bytes_min: limits.disk_free_bytes_min,
+        removal_grace_ms: limits.removal_grace_ms.into(),
+        commit_stall_ms: limits.commit_stall_ms.into(),
+        ..StoreOptions::default()
+    }
 }
 
 fn end(control: JoinHandle<()>, waiter: signal_hook::iterator::Handle, health: &Health) {
@@ -102,6 +190,17 @@ fn end(control: JoinHandle<()>, waiter: signal_hook::iterator::Handle, health: &
     health.set(Phase::Stopped);
     let _ = control.join();
     tracing::info!("stopped");
+}
+
+/// Tries again for a moment while an address is taken: the sockets of a server that was killed are closed a little after it is gone.
+fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let until = Instant::now() + ADDRESS_WAIT;
+    loop {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => std::thread::sleep(ADDRESS_LOOK),
+            result => return result,
+        }
+    }
 }
 
 /// One listener for each shard, on the same address. It is bound once without SO_REUSEPORT, so that a second server there is refused.
@@ -131,31 +230,30 @@ fn listener(address: SocketAddr, share_port: bool) -> io::Result<OwnedFd> {
 
 fn start_shards(
     config: &Config,
+    placement: Placement,
     listeners: Vec<TcpListener>,
+    disks: Vec<Option<ShardStore>>,
+    bells: &Arc<[Doorbell]>,
     metrics: &Metrics,
     stop: &Arc<Stop>,
-) -> Result<(Vec<Hosted>, Arc<[Doorbell]>), StartError> {
+) -> Result<Vec<Hosted>, StartError> {
     let thread = |what| move |error| StartError::Thread { what, error };
-    let bells: io::Result<Vec<Doorbell>> = (0..config.shards).map(|_| Doorbell::new()).collect();
-    let bells: Arc<[Doorbell]> = bells.map_err(thread("the doorbells"))?.into();
-    let lanes = Lanes::mesh(config.limits.lane_capacity as usize, &bells);
-    let seed = getrandom::u64()
-        .map_err(|error| StartError::Thread { what: "the random numbers", error: io::Error::other(error.to_string()) })?;
+    let lanes = Lanes::mesh(config.limits.lane_places(config.shards) as usize, bells);
     let limits = Arc::new(config.limits.clone());
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let first_epoch = since_1970.as_millis() as u64 * EPOCHS_PER_MS;
+    let Placement { slots, first_epoch, seed } = placement;
 
     let mut shards = Vec::new();
     let mut starting = Vec::new();
-    for ((id, listener), lanes) in (0..).zip(listeners).zip(lanes) {
+    for (((id, listener), lanes), disk) in (0..).zip(listeners).zip(lanes).zip(disks) {
         let blueprint = Blueprint {
             id,
             cpu: config.shard_cpus[id as usize],
             listener,
             lanes,
-            slots: Slots::new(seed, config.shards as ShardId),
+            slots,
             limits: limits.clone(),
             policies: config.policies,
+            disk,
             metrics: metrics.clone(),
             stop: stop.clone(),
             ring_slots: ring_slots(config),
@@ -175,7 +273,7 @@ fn start_shards(
         // A shard that is gone says so when it is joined.
         let _ = rings.send(handles.clone());
     }
-    Ok((shards, bells))
+    Ok(shards)
 }
 
 /// Room for the connections that may be there, for those that are told that the server is full, and for those that are closing.
@@ -187,7 +285,7 @@ fn ring_slots(config: &Config) -> u32 {
 }
 
 /// Says what listens where, and what to do next.
-fn announce(config: &Config, tcp: SocketAddr, ops: SocketAddr) {
+fn announce(config: &Config, dir: Option<&Path>, tcp: SocketAddr, ops: SocketAddr) {
     let cpus = config.shard_cpus.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let (name, limits) = (env!("CARGO_PKG_VERSION"), &config.limits);
     let text = format!(
@@ -195,13 +293,34 @@ fn announce(config: &Config, tcp: SocketAddr, ops: SocketAddr) {
          clients    tcp://{tcp}\n  \
          operators  http://{ops}  (/healthz /readyz /metrics)\n  \
          shards     {} on cpu {cpus}, {} connections at most\n  \
-         messages   kept in memory only, the newest {} of each conversation\n  \
+         messages   {}\n  \
          identity   development: whoever says dev:alice is alice. Do not let strangers reach this port.\n  \
          try        cargo run --release -p campanile-cli -- --user alice --target tcp://{tcp}\n",
-        config.shards, limits.connections_max, limits.history_messages_max
+        config.shards,
+        limits.connections_max,
+        where_messages_are(config, dir)
     );
     // Whoever started the server may read no more of it.
     let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// Which kinds of conversation are on disk, and what an acknowledgement means.
+fn where_messages_are(config: &Config, dir: Option<&Path>) -> String {
+    let named = |wanted: Durability| -> Vec<&str> {
+        let Policies { direct, group, topic, broadcast } = &config.policies;
+        let kinds = [("direct", direct), ("group", group), ("topic", topic), ("broadcast", broadcast)];
+        kinds.into_iter().filter(|(_, policy)| policy.durability == wanted).map(|(name, _)| name).collect()
+    };
+    let say = |wanted, what: &str| {
+        Some(named(wanted)).filter(|kinds| !kinds.is_empty()).map(|kinds| format!("{} {what}", kinds.join(", ")))
+    };
+    let parts = [
+        say(Durability::Fsync, "on disk before they are acknowledged"),
+        say(Durability::Os, "with the operating system before they are acknowledged"),
+        say(Durability::Memory, "in memory only"),
+    ];
+    let place = dir.map_or(String::new(), |dir| format!(" (in {})", dir.display()));
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ") + &place
 }
 
 fn stop_on_signal(

@@ -107,6 +107,29 @@ fn numbered(numbers: std::ops::RangeInclusive<u32>) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn what_is_taken_back_is_gone_for_everyone() {
+    let server = Server::start();
+    let (alice, mut bob) = (Person::arrives(&server.target, "alice").await, Person::arrives(&server.target, "bob").await);
+    let secret = alice.says(&direct("bob"), "secret").await;
+    bob.hears().await;
+    let refused = bob.client.retract(direct("alice"), secret).await.unwrap_err();
+    assert_eq!(refused.code(), Some(ErrorCode::not_permitted));
+    let ack = alice.client.retract(direct("bob"), secret).await.unwrap();
+    assert_eq!((ack.cursor.seq, ack.duplicate), (2, false));
+    let record = bob.sees(|event| matches!(event, Event::Record { .. })).await;
+    assert!(matches!(record, Event::Record { message, .. } if message.kind == RecordKind::retracted && message.target == 1));
+    let again = alice.client.retract(direct("bob"), secret).await.unwrap();
+    assert_eq!((again.cursor, again.duplicate), (secret, true));
+    let third = alice.says(&direct("bob"), "third").await;
+    assert_eq!((third.seq, bob.hears().await.seq), (3, 3));
+
+    let mut history = bob.client.history(direct("alice"), Cursor::default(), Direction::backward);
+    let page = history.next().await.unwrap().unwrap();
+    let shown: Vec<_> = page.messages.iter().map(|m| (m.seq, m.is_retracted, m.text().unwrap_or("?"))).collect();
+    assert_eq!(shown, [(1, true, ""), (2, false, ""), (3, false, "third")]);
+}
+
+#[tokio::test]
 async fn two_people_talk() {
     let server = Server::start();
     let mut alice = Person::arrives(&server.target, "alice").await;

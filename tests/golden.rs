@@ -233,6 +233,20 @@ fn messages(g: &mut Golden) {
     });
     let m = read(&bytes).unwrap().body_as_message().unwrap();
     assert_eq!((m.kind().0, m.sender(), m.subject(), m.role().0), (7, Some("alice"), Some("bob"), 2));
+
+    let bytes = g.frame("message_retracted", "Message: alice took back message 43.", 0, |b| {
+        let (conversation, sender) = (Some(conversation(b, Address::Direct("alice"))), Some(b.create_string("alice")));
+        let kind = RecordKind::retracted;
+        make!(b, Message, MessageArgs { conversation, epoch: 7, seq: 45, time_ms: 6, sender, kind, target: 43 })
+    });
+    let m = read(&bytes).unwrap().body_as_message().unwrap();
+    assert_eq!((m.kind().0, m.sender(), m.target(), m.is_retracted(), m.body().is_some()), (9, Some("alice"), 43, false, false));
+    let bytes = g.frame("message_taken_back", "Message: message 43 as it is read now.", 0, |b| {
+        let (conversation, sender) = (Some(conversation(b, Address::Direct("alice"))), Some(b.create_string("alice")));
+        make!(b, Message, MessageArgs { conversation, epoch: 7, seq: 43, time_ms: 2, sender, is_retracted: true })
+    });
+    let m = read(&bytes).unwrap().body_as_message().unwrap();
+    assert_eq!((m.kind().0, m.target(), m.is_retracted(), m.body().is_some()), (0, 0, true, false));
 }
 
 fn receiving(g: &mut Golden) {
@@ -498,5 +512,11 @@ fn ephemeral_and_the_rest(g: &mut Golden) {
         make!(b, LogOutDevice, LogOutDeviceArgs { device })
     });
     assert_eq!(read(&bytes).unwrap().body_as_log_out_device().unwrap().device(), Some("desk"));
+    let bytes = g.frame("retract", "Retract: takes back an own message.", 26, |b| {
+        let conversation = Some(conversation(b, Address::Direct("bob")));
+        make!(b, Retract, RetractArgs { conversation, cursor: Some(&Cursor::new(7, 43)) })
+    });
+    let r = read(&bytes).unwrap().body_as_retract().unwrap();
+    assert_eq!((place(r.conversation()), at(r.cursor())), ("direct:bob".into(), (7, 43)));
     g.frame("done", "Done: the answer where there is nothing to say.", 25, |b| make!(b, Done, DoneArgs {}));
 }

@@ -148,7 +148,8 @@ pub(super) fn store_not_ready(partitions: &Partitions, stall: Duration, now: Ins
             return Some(format!("partition {partition} of the store has been writing one batch for {} ms", time.as_millis()));
         }
         let free = metrics.disk_free_bytes.get();
-        (metrics.disk_full.get() != 0).then(|| format!("partition {partition} stores nothing new: the disk has {free} bytes free"))
+        (metrics.disk_full.get() != 0)
+            .then(|| format!("partition {partition} stores nothing new: the disk has {free} bytes free"))
     };
     partitions.iter().map(|metrics| &**metrics).enumerate().find_map(of_one)
 }

@@ -91,6 +91,11 @@ impl Policies {
         }
     }
 
+    /// Whether anything is on disk.
+    pub fn any_on_disk(&self) -> bool {
+        [self.direct, self.group, self.topic, self.broadcast].iter().any(|policy| policy.durability.is_on_disk())
+    }
+
     /// Whether conversations of a kind are on disk.
     pub fn is_on_disk(&self, kind: Kind) -> bool {
         self.of(kind).durability.is_on_disk()

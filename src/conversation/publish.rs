@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::dedupe::{Fingerprint, Known};
-use super::{Appending, Conversation, Conversations, IN_FLIGHT_MAX, Key, Record};
+use super::{Appending, Conversation, Conversations, IN_FLIGHT_MAX, Key, Name, Record};
 use crate::clock::Now;
 use crate::effects::Effects;
 use crate::mesh::{Event, Placed, Publish, Refusal, Reply};
@@ -132,6 +132,8 @@ impl Conversations {
                     self.late.extend(answers.map(|&(to, reply)| (to, answer(key, &in_flight.record, reply, Err(refusal)))));
                 }
                 if is_on_disk {
+                    let not_added = not_added(key, &failed);
+                    self.late.extend(not_added.map(|(user, event)| (slots.home(user.as_bytes()), event)));
                     self.count_appended(row, &failed);
                 }
             }
@@ -202,6 +204,14 @@ impl Conversation {
         self.dedupe.forget_above(self.committed);
         self.in_flight.drain(..).collect()
     }
+}
+
+/// Of a group that was founded, those whose records came after the first and failed: they were hinted for nothing, and nobody waits for an answer.
+fn not_added<'a>(key: &'a Key, failed: &'a [InFlight]) -> impl Iterator<Item = (Name, Event)> + 'a {
+    let is_founded = !failed.iter().any(|in_flight| in_flight.record.content.kind == RecordKind::created);
+    let unasked = failed.iter().filter(move |in_flight| is_founded && in_flight.replies.is_empty());
+    let subjects = unasked.filter_map(|in_flight| in_flight.record.content.subject.clone());
+    subjects.map(|user| (user.clone(), Event::NotAdded { key: key.clone(), user }))
 }
 
 /// What those are told whose records were not stored.

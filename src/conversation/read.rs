@@ -164,6 +164,8 @@ fn page_up(head: Head, records: Vec<Arc<Record>>, asked: &Asked, hides: impl Fn(
 
 fn page_down(head: Head, records: Vec<Arc<Record>>, asked: &Asked, hides: impl Fn(&Record) -> bool) -> Page {
     let lowest = head.first.max(head.visible_from);
+    // See [`Builder::push`].
+    let records: Vec<_> = records.into_iter().skip_while(|record| record.seq < visible_from(&asked.read, &head)).collect();
     let begin = records.first().map_or(asked.start + 1, |r| r.seq);
     let mut builder = Builder::new(begin);
     records.into_iter().for_each(|record| builder.push(record, &hides));
@@ -195,6 +197,10 @@ impl Builder {
     }
 
     fn push(&mut self, record: Arc<Record>, hides: impl Fn(&Record) -> bool) {
+        if record.seq < self.expected {
+            // While it was read from disk, he whom the page is for has left and come back: it is from before that.
+            return;
+        }
         self.skip_to(record.seq, SkipReason::trimmed);
         if hides(&record) {
             self.skip_to(record.seq + 1, SkipReason::expired);

@@ -244,8 +244,12 @@ impl Request {
 pub enum Then {
     /// Go on with the change.
     Change(Box<GroupChange>),
+    /// Go on with the change of this number at the asking shard, when all that it hints are hinted.
+    Open { change: u32 },
     /// Send what `sender` has published meanwhile.
     Publish { sender: Name },
+    /// Nobody waits for it.
+    Nothing,
 }
 
 /// Where a conversation stands, as far as one user may see it.
@@ -401,6 +405,11 @@ pub enum Event {
         place: (u64, u64),
         publisher: Option<SessionKey>,
     },
+    /// A user of this home was hinted that he would become a member, and does not.
+    NotAdded {
+        key: Key,
+        user: Name,
+    },
     Receipted {
         key: Key,
         user: Name,
@@ -445,6 +454,7 @@ impl Event {
             self,
             Event::Delivered { .. }
                 | Event::MemberAdded { .. }
+                | Event::NotAdded { .. }
                 | Event::Receipted { .. }
                 | Event::Ephemeral { .. }
                 | Event::PresenceChanged { .. }

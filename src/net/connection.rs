@@ -4,6 +4,7 @@ use super::Outbox;
 use crate::clock::Now;
 use crate::limits::Limits;
 use crate::mesh::SessionKey;
+use crate::session::LoginKey;
 use crate::slot::ShardId;
 use crate::wire::schema::{CloseCode, Frame};
 use crate::wire::{Split, read, split};
@@ -25,6 +26,13 @@ pub enum Phase {
     Moving {
         /// The user's home.
         to: ShardId,
+        /// See [`Phase::Login`].
+        deadline_ms: u64,
+    },
+    /// At its user's home, where his list is being read. Nothing is armed, so that nothing is received that nobody could look at.
+    Loading {
+        /// What [`crate::session::Users`] calls it.
+        login: LoginKey,
         /// See [`Phase::Login`].
         deadline_ms: u64,
     },
@@ -182,6 +190,14 @@ impl Connection {
         }
     }
 
+    /// The login, while it waits for its user's list.
+    pub fn login(&self) -> Option<LoginKey> {
+        match self.phase {
+            Phase::Loading { login, .. } => Some(login),
+            _ => None,
+        }
+    }
+
     /// It has been told to go.
     pub fn begin_goodbye(&mut self, code: CloseCode, now: Now) {
         let wait_ms = if code == CloseCode::slow_consumer { SLOW_GOODBYE_MS } else { GOODBYE_MS };
@@ -200,6 +216,8 @@ impl Connection {
         let passed = |since_ms: u64, limit_ms: u32| now.mono_ms >= since_ms + u64::from(limit_ms);
         match self.phase {
             Phase::Login { deadline_ms } if now.mono_ms >= deadline_ms => Due::Close(CloseCode::login_timeout),
+            // Not the peer's fault.
+            Phase::Loading { deadline_ms, .. } if now.mono_ms >= deadline_ms => Due::Close(CloseCode::overloaded),
             Phase::Goodbye { deadline_ms } if now.mono_ms >= deadline_ms => Due::Abandon,
             Phase::Active { .. } => {
                 let stalled = self.outbox.is_in_flight() && passed(self.send_began_ms, limits.send_stall_timeout_ms);
@@ -227,7 +245,8 @@ impl Connection {
     /// When to look at [`Self::due`] next. A frame or a send that begins meanwhile has its own limit, which bounds how far ahead this is.
     pub fn look_again_ms(&self, now: Now, limits: &Limits) -> u64 {
         match self.phase {
-            Phase::Login { deadline_ms } | Phase::Goodbye { deadline_ms } | Phase::Moving { deadline_ms, .. } => deadline_ms,
+            Phase::Login { deadline_ms } | Phase::Goodbye { deadline_ms } => deadline_ms,
+            Phase::Moving { deadline_ms, .. } | Phase::Loading { deadline_ms, .. } => deadline_ms,
             Phase::Closing | Phase::Closed => now.mono_ms + GOODBYE_MS,
             Phase::Active { .. } => {
                 let silence_ms = if self.is_pinged { limits.idle_timeout_ms } else { limits.heartbeat_ms };
@@ -260,6 +279,17 @@ mod tests {
         assert_eq!(connection.look_again_ms(at(1000), &limits), 6000);
         assert_eq!(connection.due(at(5999), &limits), Due::Nothing);
         assert_eq!(connection.due(at(6000), &limits), Due::Close(CloseCode::login_timeout));
+    }
+
+    #[test]
+    fn one_whose_user_is_not_loaded_in_time_may_come_back() {
+        let limits = Limits::default();
+        let mut connection = Connection::new(1, at(1000), 6000);
+        connection.phase = Phase::Loading { login: LoginKey::default(), deadline_ms: 6000 };
+        assert_eq!((connection.login(), connection.session()), (Some(LoginKey::default()), None));
+        assert_eq!(connection.look_again_ms(at(1000), &limits), 6000);
+        assert_eq!(connection.due(at(5999), &limits), Due::Nothing);
+        assert_eq!(connection.due(at(6000), &limits), Due::Close(CloseCode::overloaded));
     }
 
     #[test]

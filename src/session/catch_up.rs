@@ -37,16 +37,16 @@ impl Users {
         self.session(session)?.more.as_mut()?.catch_ups.iter_mut().find(|c| c.key == *key)
     }
 
-    pub(super) fn take_catch_up(&mut self, session: SessionKey, key: &Key) -> Option<CatchUp> {
-        let session = self.session(session)?;
+    pub(super) fn take_catch_up(&mut self, key_of_session: SessionKey, key: &Key) -> Option<CatchUp> {
+        let session = self.session(key_of_session)?;
         let more = session.more.as_mut()?;
         let at = more.catch_ups.iter().position(|c| c.key == *key)?;
         let catch_up = more.catch_ups.remove(at);
-        if more.catch_ups.is_empty() {
+        if more.starting.is_some() {
+            self.go_on_starting(key_of_session);
+        } else if more.catch_ups.is_empty() {
             more.acked.clear();
-            if more.watching.is_empty() && !more.awaits_drain {
-                session.more = None;
-            }
+            self.tidy(key_of_session);
         }
         Some(catch_up)
     }
@@ -74,8 +74,8 @@ impl Users {
             None => {
                 let user = self.sessions[session.index].user;
                 if let Some(entry) = self.users[user].entry_mut(key) {
-                    entry.epoch = catch_up.epoch;
-                    entry.committed = entry.committed.max(catch_up.next - 1);
+                    let known = entry.log.filter(|&(epoch, _)| epoch == catch_up.epoch).map_or(0, |(_, committed)| committed);
+                    entry.log = Some((catch_up.epoch, known.max(catch_up.next - 1)));
                 }
             }
         }
@@ -119,7 +119,6 @@ impl Users {
         fx: &mut Effects,
     ) {
         match purpose {
-            ReadFor::Retract(_) => unreachable!("its answer is that of a publish"),
             ReadFor::Mirror => self.mirror_page(&key, cursor, result, fx),
             ReadFor::CatchUp(session) => self.backlog_page(session, &key, cursor, result, fx),
             ReadFor::Sync(reply) => {
@@ -130,6 +129,7 @@ impl Users {
                     Err(refusal) => self.refuse(reply, refusal, fx),
                 }
             }
+            ReadFor::Retract(_) => unreachable!("its answer is that of a publish"),
         }
     }
 
@@ -223,7 +223,7 @@ impl Users {
     /// A session that catches up has an ack for a record that stands in its backlog.
     pub(super) fn remember_ack(&mut self, session: SessionKey, place: (u64, u64)) {
         if let Some(more) = self.session(session).and_then(|s| s.more.as_mut())
-            && !more.catch_ups.is_empty()
+            && (!more.catch_ups.is_empty() || more.starting.is_some())
         {
             if more.acked.len() >= ACKED_MAX {
                 more.acked.remove(0);

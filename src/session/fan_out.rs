@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
+use super::list::{Entry, HintState};
 use super::mirror::{Item, Lag, Mirror, QUEUE_MAX};
 use super::receive::Filter;
-use super::user::Entry;
 use super::{Session, Users};
 use crate::conversation::{Key, Kind, Record};
 use crate::effects::{Effects, Weight};
-use crate::mesh::{Event, Head, Page, Part, Read, ReadFor, Refusal, Request, SessionKey};
+use crate::mesh::{Event, Head, Page, Part, Read, ReadFor, Refusal, Request, SessionKey, Then};
 use crate::slot::ShardId;
 use crate::wire::schema::{CloseCode, Direction, ErrorCode, RecordKind};
 
@@ -190,6 +190,8 @@ impl Users {
             self.close(self.key_of_index(session), CloseCode::overloaded, fx);
         }
         self.mirrors[index].lag = Lag::Behind;
+        // Those who catch up may be live before it is gone.
+        self.fan_out_next(index);
     }
 
     fn enqueue_missed(&mut self, index: u32, item: Item) {
@@ -277,10 +279,18 @@ impl Users {
     /// do sessions that were attached after it.
     fn no_longer_member(&mut self, mirror: u32, user: u32, end: (u64, u64), fx: &mut Effects) {
         let Some(key) = self.mirrors.get(mirror).map(|m| m.key.clone()) else { return };
-        if self.users[user].entry(&key).is_none_or(|entry| entry.joined <= end) {
+        let sessions = self.users[user].sessions.clone();
+        let was_there = |&session: &u32| {
+            let place = self.place_of(session, mirror);
+            place.is_some_and(|place| self.mirrors[mirror].was_there_at(place, end.1))
+        };
+        // Of a list that was loaded later it is not known which membership it stands for, unless a session has been there since.
+        let on_disk = self.policies.is_on_disk(key.kind());
+        let is_void =
+            |entry: &Entry| entry.joined <= end && (!on_disk || entry.joined != (0, 0) || sessions.iter().any(was_there));
+        if self.users[user].entry(&key).is_none_or(is_void) {
             self.strike_from_list(user, &key, fx);
         }
-        let sessions = self.users[user].sessions.clone();
         for session in sessions {
             if let Some(place) = self.place_of(session, mirror)
                 && self.mirrors[mirror].was_there_at(place, end.1)
@@ -305,15 +315,14 @@ impl Users {
     }
 
     fn delivered_to_user(&mut self, name: &str, key: &Key, record: &Record, publisher: Option<SessionKey>, fx: &mut Effects) {
-        let user = self.find_or_add_user(name);
-        let entries_max = self.limits.conversations_per_user_max as usize;
-        let list = self.users[user].list(self.slots);
-        let update = |entry: &mut Entry| (entry.epoch, entry.committed) = (record.epoch, record.seq);
-        match list.entry_mut(key) {
-            Some(entry) => update(entry),
-            // It had fallen out of a full list.
-            None => list.insert(key, entries_max).into_iter().for_each(update),
-        }
+        let log = (record.epoch, record.seq);
+        let listed = if self.policies.is_on_disk(Kind::Direct) {
+            self.note_on_disk(name, key, record, fx)
+        } else {
+            self.note(name, key, log)
+        };
+        let Some((user, number)) = listed else { return };
+        self.start_ahead(user, number, key, fx);
         let mut frame = None;
         for &index in &self.users[user].sessions {
             let session = &self.sessions[index];
@@ -326,5 +335,40 @@ impl Users {
                 fx.send(session.connection, frame, Weight::Data);
             }
         }
+    }
+
+    /// The last record of a direct conversation in memory. Gives the user, and the conversation's place in his list.
+    fn note(&mut self, name: &str, key: &Key, log: (u64, u64)) -> Option<(u32, u32)> {
+        let user = self.find_or_add_user(name);
+        let entries_max = self.limits.conversations_per_user_max as usize;
+        let (slots, first) = (self.slots, self.first_number);
+        let list = self.users[user].list(slots, first);
+        let update = |entry: &mut Entry| {
+            entry.log = Some(log);
+            entry.number
+        };
+        let number = match list.entry_mut(key) {
+            Some(entry) => update(entry),
+            // It had fallen out of a full list.
+            None => list.insert(key, entries_max).map_or(0, update),
+        };
+        Some((user, number))
+    }
+
+    /// The same on disk. Whoever is not loaded has no sessions, and will ask when he has.
+    fn note_on_disk(&mut self, name: &str, key: &Key, record: &Record, fx: &mut Effects) -> Option<(u32, u32)> {
+        let user = self.find_user(name).filter(|&user| self.users[user].is_loaded)?;
+        let Some(entry) = self.users[user].entry_mut(key) else {
+            // It had fallen out of a full list.
+            self.put_on_disk(self.me, name.into(), key.clone(), Then::Nothing, fx);
+            return Some((user, 0));
+        };
+        entry.log = Some((record.epoch, record.seq));
+        let number = entry.number;
+        if *record.sender != *name && !self.users[user].is_opening(key) {
+            // Before the other wrote it, the list of either had the conversation. What this one has waiting goes first, though.
+            self.users[user].entry_mut(key).into_iter().for_each(|entry| entry.hint = HintState::Ready);
+        }
+        Some((user, number))
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Failure, Outcome, Users, bad_request, check_id, frames, invalid_id};
-use crate::conversation::{Key, Name, TITLE_BYTES_MAX};
+use crate::conversation::{Key, Kind, Name, TITLE_BYTES_MAX};
 use crate::effects::Effects;
 use crate::id::Address;
 use crate::mesh::{Change, GroupChange, Placed, Refusal, Reply};
@@ -59,12 +59,17 @@ impl Users {
     }
 
     /// The user himself becomes a member: his own list knows it first.
-    fn enter_group(&mut self, reply: Reply, id: &str, change: Change, hints: Vec<Name>, fx: &mut Effects) -> Outcome {
+    fn enter_group(&mut self, reply: Reply, id: &str, change: Change, mut hints: Vec<Name>, fx: &mut Effects) -> Outcome {
         self.has_window(reply.session)?;
+        if self.policies.is_on_disk(Kind::Group) {
+            hints.push(self.user_of(reply.session).name.clone());
+            return self.change_group(reply, id, change, hints, fx);
+        }
         let key = Key::new("", Address::Group(id));
         let entries_max = self.limits.conversations_per_user_max as usize;
         let user = self.sessions[reply.session.index].user;
-        let list = self.users[user].list(self.slots);
+        let (slots, first) = (self.slots, self.first_number);
+        let list = self.users[user].list(slots, first);
         list.insert(&key, entries_max).ok_or(ErrorCode::too_many_conversations)?;
         self.change_group(reply, id, change, hints, fx)
     }
@@ -103,11 +108,18 @@ impl Users {
         let key = Key::new("", Address::Group(id));
         let actor = self.user_of(reply.session).name.clone();
         self.sessions[reply.session.index].outstanding += 1;
-        self.next_hint_or_change(Box::new(GroupChange { key, actor, reply, change, hints }), fx);
+        let change = Box::new(GroupChange { key, actor, reply, change, hints });
+        if self.policies.is_on_disk(Kind::Group) {
+            self.open_change(change, fx)
+        } else {
+            self.next_hint_or_change(change, fx)
+        }
         Ok(())
     }
 
     pub(super) fn changed(&mut self, key: &Key, reply: Reply, created: bool, result: Result<Placed, Refusal>, fx: &mut Effects) {
+        let on_disk = self.policies.is_on_disk(Kind::Group);
+        let reply = if on_disk { self.close_change(key, reply.reference as u32, result.is_err()) } else { reply };
         let Some(connection) = self.answered(reply) else { return };
         if let Ok(placed) = result {
             self.remember_ack(reply.session, (placed.epoch, placed.seq));

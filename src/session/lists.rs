@@ -162,12 +162,4 @@ impl Users {
         }
         self.gathered(part.gather, fx);
     }
-
-    /// The user is not in that conversation any more: it leaves his list, and those who watched him because of it stop.
-    pub(super) fn strike_from_list(&mut self, user: u32, key: &Key, fx: &mut Effects) {
-        if let Some(list) = &mut self.users[user].list {
-            list.remove(key);
-        }
-        self.recheck_presence(user, key, fx);
-    }
 }

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::loading::Login;
 use super::receive::Start;
 use super::user::User;
 use super::{More, Session, Users};
 use crate::clock::Now;
-use crate::conversation::{Key, Kind, Name};
+use crate::conversation::{Key, Name};
 use crate::effects::Effects;
 use crate::id::{Address, check_id};
-use crate::mesh::{Refusal, Reply, SessionKey};
+use crate::mesh::{Reply, SessionKey};
 use crate::ring::Slot;
 use crate::wire::schema::{self as s, Body, CloseCode, Connect, ErrorCode, Frame};
 use crate::wire::{AddressError, PROTOCOL_VERSION, address};
@@ -44,8 +45,16 @@ pub fn credentials(frame: Frame<'_>) -> Result<Credentials<'_>, CloseCode> {
     Ok(Credentials { user, device, connect })
 }
 
+/// What a login brings.
+pub(super) struct Arrival {
+    pub(super) connection: Slot,
+    pub(super) device: Box<str>,
+    pub(super) reference: u64,
+    pub(super) resume: Vec<(Key, Start)>,
+}
+
 impl Users {
-    /// Opens a session on a connection that has come to its user's home.
+    /// Opens a session on a connection that has come to its user's home; or begins to, if his list must be read first.
     ///
     /// # Errors
     /// The code to close the connection with.
@@ -56,21 +65,23 @@ impl Users {
         reference: u64,
         now: Now,
         fx: &mut Effects,
-    ) -> Result<SessionKey, CloseCode> {
+    ) -> Result<Login, CloseCode> {
         let Credentials { user: name, device, connect } = credentials;
         let resume = self.resume_list(name, connect)?;
         let user = self.find_or_add_user(name);
-        self.make_room_for_device(user, device, fx)?;
-        let session = Session {
-            connection,
-            user,
-            device: device.into(),
-            outstanding: 0,
-            ephemeral_dropped: 0,
-            topics: 0,
-            links: Vec::new(),
-            more: None,
-        };
+        let arrival = Arrival { connection, device: device.into(), reference, resume };
+        if !self.users[user].is_loaded {
+            return Ok(Login::Waits(self.wait_for_list(user, arrival, fx)));
+        }
+        self.open(user, arrival, now, fx).map(Login::Done)
+    }
+
+    pub(super) fn open(&mut self, user: u32, arrival: Arrival, now: Now, fx: &mut Effects) -> Result<SessionKey, CloseCode> {
+        let Arrival { connection, device, reference, resume } = arrival;
+        self.make_room_for_device(user, &device, fx)?;
+        self.wake(user);
+        let session =
+            Session { connection, user, device, outstanding: 0, ephemeral_dropped: 0, topics: 0, links: Vec::new(), more: None };
         let (index, generation) = self.sessions.insert(session);
         let key = SessionKey { index, generation };
         self.users[user].sessions.push(index);
@@ -112,7 +123,7 @@ impl Users {
 
     pub(super) fn find_or_add_user(&mut self, name: &str) -> u32 {
         self.find_user(name).unwrap_or_else(|| {
-            let (index, _) = self.users.insert(User::new(Name::from(name)));
+            let (index, _) = self.users.insert(User::new(Name::from(name), !self.lists_on_disk));
             let (users, slots) = (&self.users, &self.slots);
             let hash_of = |index: u32| slots.hash(users[index].name.as_bytes());
             self.by_name.insert(hash_of(index), index, hash_of);
@@ -166,37 +177,6 @@ impl Users {
         });
     }
 
-    /// Everything that the session receives without asking: what it resumes, its user's groups, the direct conversations in which
-    /// there is something that this device has not had, and broadcast.
-    fn receive_from_start(&mut self, session: SessionKey, resume: Vec<(Key, Start)>, fx: &mut Effects) {
-        let broadcast = Key::new("", Address::Broadcast);
-        let mut wanted: Vec<(Key, Start)> = Vec::new();
-        if let Some(list) = &self.user_of(session).list {
-            let device = &*self.sessions[session.index].device;
-            let mut entries: Vec<_> = list.iter().collect();
-            entries.retain(|e| !resume.iter().any(|(key, _)| *key == e.key));
-            for entry in entries {
-                let stored = entry.cursor_of(device);
-                if entry.key.kind() == Kind::Group || stored < entry.committed {
-                    let start = Start { stored: Some((entry.epoch, stored)), ..Start::default() };
-                    wanted.push((entry.key.clone(), start));
-                }
-            }
-        }
-        if !resume.iter().any(|(key, _)| *key == broadcast) {
-            wanted.push((broadcast, Start::default()));
-        }
-        for (key, start) in resume.into_iter().chain(wanted) {
-            let topic = key.kind() == Kind::Topic;
-            if topic && self.sessions[session.index].topics >= self.limits.subscriptions_per_session_max {
-                self.say_not_resumed(session, &key, Refusal::new(ErrorCode::too_many_subscriptions), fx);
-                continue;
-            }
-            self.sessions[session.index].topics += u32::from(topic);
-            self.attach(session, key, start, fx);
-        }
-    }
-
     /// The connection of a session is gone, or about to be.
     pub fn closed(&mut self, session: SessionKey, now: Now, fx: &mut Effects) {
         if let Some(user) = self.session(session).map(|s| s.user) {
@@ -235,14 +215,19 @@ impl Users {
             let has_not_come_back = |u: &User| u.sessions.is_empty() && u.gone_at_ms == due;
             if self.users.generation(user) == Some(generation) && has_not_come_back(&self.users[user]) {
                 self.went_away(user);
-                self.forget_if_empty(user, now);
+                self.rest(user, now);
             }
         }
+        self.forget_resting(now);
     }
 
     /// How long until [`Self::tick`] has something to do.
     pub fn next_tick(&self, now: Now) -> Option<Duration> {
-        self.lingering.front().map(|&(due, ..)| Duration::from_millis(due.saturating_sub(now.mono_ms)))
+        let gone_at_ms = self.lingering.front().map(|&(due, ..)| due);
+        // Those who rest wait for the store, or for the next turn.
+        let forget_at_ms = self.has_too_many_resting().then_some(now.mono_ms + 1);
+        let times = [gone_at_ms, forget_at_ms];
+        times.into_iter().flatten().min().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(now.mono_ms)))
     }
 
     fn went(&mut self, user: u32, now: Now) {

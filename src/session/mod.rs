@@ -1,37 +1,50 @@
 //! The home of users: their sessions, what each session receives, their list of conversations, presence and rates.
 //!
 //! [`Users`] decides and does nothing: frames of sessions, events of other homes and the time go in, effects come out. A subject is a file, in the
-//! order of a message's way: [`login`], [`publish`] (and [`hints`] before a first message), [`receive`] (subscribe, attach), [`catch_up`] (the
-//! backlog), [`fan_out`] and [`mirror`] (live), then [`groups`], [`lists`], [`receipts`], [`presence`].
+//! order of a message's way: [`login`] ([`loading`], [`start`]), [`publish`] (and [`hints`] before a first message), [`receive`] (subscribe, attach),
+//! [`catch_up`] (the backlog), [`fan_out`] and [`mirror`] (live), then [`groups`], [`lists`], [`receipts`], [`presence`]; a user is [`user`] with his
+//! [`list`], until he goes ([`resting`]).
 
 mod catch_up;
+mod changes;
 mod credits;
+mod cursors;
+#[cfg(test)]
+mod durable;
 mod fan_out;
 pub mod frames;
 mod groups;
 mod hints;
+mod list;
 mod lists;
+mod loading;
 mod login;
 mod mirror;
 mod presence;
 mod publish;
 mod receipts;
 mod receive;
+mod resting;
 #[cfg(test)]
 mod simulation;
+mod start;
+#[cfg(test)]
+mod stored;
 #[cfg(test)]
 mod tests;
 mod user;
 #[cfg(test)]
 mod world;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
+pub use loading::{LoggedIn, Login, LoginKey};
 pub use login::{Credentials, credentials};
 
 use crate::clock::Now;
-use crate::conversation::{Key, Name, Policies};
+use crate::conversation::{Key, Kind, Name, Policies};
 use crate::effects::Effects;
 use crate::id::Address;
 use crate::limits::Limits;
@@ -42,8 +55,10 @@ use crate::slab::{Index, Slab};
 use crate::slot::{ShardId, Slots};
 use crate::wire::schema::{self as s, Body, CloseCode, ErrorCode, Frame};
 use crate::wire::{self, AddressError};
+use changes::OpenChange;
 use credits::Credits;
 use lists::Gather;
+use loading::WaitingLogin;
 use mirror::Mirror;
 use user::User;
 
@@ -53,6 +68,10 @@ pub struct Users {
     slots: Slots,
     limits: Arc<Limits>,
     policies: Policies,
+    /// The conversations of a user that are on disk stand in a list that is on disk.
+    lists_on_disk: bool,
+    /// The first place in a list that is given here.
+    first_number: u32,
     publish_rate: Option<Rate>,
     sessions: Slab<Session>,
     users: Slab<User>,
@@ -62,7 +81,29 @@ pub struct Users {
     /// Mirrors with a fan-out that is not finished, oldest first.
     fanning_out: VecDeque<u32>,
     gathers: Slab<Gather>,
+    /// Changes of groups on disk that were asked for here and are not through.
+    changes: Slab<OpenChange>,
+    /// How often a user here was hinted that he would be a member of a group on disk, and it is not known yet whether he is.
+    expected: BTreeMap<(Key, Name), u32>,
     credits: Credits,
+    /// Logins that wait for their user's list.
+    logins: Slab<WaitingLogin>,
+    /// Users whose list is to be read, oldest first.
+    to_load: VecDeque<u32>,
+    /// Lists that are being read.
+    loads: usize,
+    /// Sessions that have not seen all of their user's list and may go on, oldest first.
+    starting: VecDeque<SessionKey>,
+    /// Cursors that have moved and are to be written: of which user, in which conversation.
+    to_write: VecDeque<(u32, Key)>,
+    /// Those, and the writes of cursors that are on their way.
+    writes: u32,
+    /// Entries that are being struck from lists on disk.
+    strikes: u32,
+    /// Users without sessions whose list is on disk as well, by the time at which they came to rest.
+    resting: BTreeMap<NonZeroU64, u32>,
+    /// How many ever came to rest.
+    rested: NonZeroU64,
     /// Users whose last session left, and when they will be seen to be gone: in the order of time, since all wait equally long.
     lingering: VecDeque<(u64, u32, u32)>,
     /// News for other shards that wait for room in their lanes.
@@ -88,6 +129,8 @@ struct Session {
 
 #[derive(Default)]
 struct More {
+    /// It has not seen all of its user's list.
+    starting: Option<Box<start::Starting>>,
     /// Conversations on their way to being received live.
     catch_ups: Vec<catch_up::CatchUp>,
     /// The backlog waits until what was sent is read.
@@ -141,9 +184,12 @@ fn address(conversation: Option<s::Conversation<'_>>) -> Result<Address<'_>, Fai
 impl Users {
     /// Nobody yet. `seed` makes the ids of sessions, and of groups that the server names, differ from those of an earlier run.
     pub fn new(me: ShardId, slots: Slots, limits: Arc<Limits>, policies: Policies, seed: u64) -> Users {
+        let lists_on_disk = policies.is_on_disk(Kind::Direct) || policies.is_on_disk(Kind::Group);
         Users {
             me,
             slots,
+            lists_on_disk,
+            first_number: if lists_on_disk { list::FIRST_IN_MEMORY } else { 1 },
             publish_rate: Rate::new(limits.publish_rate_per_user, limits.publish_burst_per_user),
             sessions: Slab::default(),
             users: Slab::default(),
@@ -152,7 +198,18 @@ impl Users {
             by_key: Index::default(),
             fanning_out: VecDeque::new(),
             gathers: Slab::default(),
-            credits: Credits::new(slots.shards(), limits.lane_capacity),
+            changes: Slab::default(),
+            expected: BTreeMap::new(),
+            logins: Slab::default(),
+            to_load: VecDeque::new(),
+            loads: 0,
+            starting: VecDeque::new(),
+            to_write: VecDeque::new(),
+            writes: 0,
+            strikes: 0,
+            resting: BTreeMap::new(),
+            rested: NonZeroU64::MIN,
+            credits: Credits::new(slots.shards(), limits.lane_places(slots.shards().into())),
             lingering: VecDeque::new(),
             news: VecDeque::new(),
             is_stopping: false,
@@ -208,6 +265,7 @@ impl Users {
             Body::PresenceWatch => self.presence_watch(reply, body!(body_as_presence_watch), fx)?,
             Body::PresenceUnwatch => self.presence_unwatch(reply, body!(body_as_presence_unwatch), fx)?,
             Body::Ephemeral => self.ephemeral(reply, body!(body_as_ephemeral), fx)?,
+            Body::Retract => self.retract(reply, body!(body_as_retract), now, fx)?,
             Body::LogOutDevice => self.log_out_device(reply, body!(body_as_log_out_device), fx)?,
             _ => return Err(ErrorCode::unknown_verb.into()),
         }
@@ -235,6 +293,7 @@ impl Users {
             Event::Detached | Event::Unwatched => {}
             Event::Delivered { key, record, publisher } => self.delivered(key, record, publisher, fx),
             Event::MemberAdded { key, user, place, publisher } => self.member_added(&key, &user, place, publisher, fx),
+            Event::NotAdded { key, user } => self.not_expected(&key, &user),
             Event::Receipted { key, user, kind, cursor, origin } => self.receipted(&key, &user, kind, cursor, origin, fx),
             Event::Ephemeral { key, sender, name, body } => self.ephemeral_event(&key, &sender, &name, &body, fx),
             Event::PresenceChanged { session, user, online, last_seen_ms } => {
@@ -245,28 +304,43 @@ impl Users {
     }
 
     /// A request to this shard as the home of users. [`crate::conversation::Conversations`] takes the others.
-    pub fn request(&mut self, from: ShardId, request: Request, fx: &mut Effects) {
+    pub fn request(&mut self, from: ShardId, request: Request, now: Now, fx: &mut Effects) {
         match request {
-            Request::Hint { user, key, then } => self.hint(from, &user, key, then, fx),
+            Request::Hint { user, key, then } => self.hint(from, user, key, then, fx),
             Request::Presence { user, asker, shared, watch, part } => {
                 self.presence(from, &user, asker, &shared, watch, part, fx);
             }
-            Request::Unwatch { user, session } => self.unwatch(from, &user, session, fx),
+            Request::Unwatch { user, session } => self.unwatch(from, &user, session, now, fx),
             Request::CountReceivers { key, part } => self.count_receivers(from, &key, part, fx),
             _ => unreachable!("this request goes to the home of conversations"),
+        }
+    }
+
+    /// The store did something for this shard as the home of users: see [`crate::store::Outcome::is_for_users`]. Needs room for one event in every lane.
+    pub fn outcome(&mut self, outcome: crate::store::Outcome, now: Now, fx: &mut Effects) {
+        use crate::store::Outcome as Stored;
+        match outcome {
+            Stored::Entries { index, generation, entries } => self.entries_loaded(index, generation, entries),
+            Stored::UserLoaded { index, generation, result } => self.user_loaded(index, generation, result, now, fx),
+            Stored::Hinted { hint, result } => self.hint_stored(*hint, result, fx),
+            Stored::Struck => self.strikes -= 1,
+            Stored::CursorsPut { put, result } => self.cursors_put(*put, result, fx),
+            _ => unreachable!("this outcome goes to the home of conversations"),
         }
     }
 
     /// Goes on with what was cut into slices, as far as one turn should. `room`: events that fit into every lane.
     pub fn work(&mut self, room: usize, fx: &mut Effects) {
         self.fan_out(fx);
+        self.start_sessions(fx);
+        self.write_cursors(fx);
         let news = self.news.len().min(room);
         fx.events.extend(self.news.drain(..news));
     }
 
     /// Whether [`Self::work`] has more to do.
     pub fn has_work(&self) -> bool {
-        !self.fanning_out.is_empty() || !self.news.is_empty()
+        !self.fanning_out.is_empty() || !self.starting.is_empty() || !self.to_write.is_empty() || !self.news.is_empty()
     }
 
     /// From now on nothing is published. What was is still delivered.
@@ -279,9 +353,9 @@ impl Users {
         self.credits.take_shortage()
     }
 
-    /// Whether every request that left here has been answered.
+    /// Whether every request that left here has been answered, and every receipt that was taken is stored.
     pub fn is_quiet(&self) -> bool {
-        self.credits.are_all_home() && !self.has_work()
+        self.credits.are_all_home() && self.writes == 0 && !self.has_work()
     }
 
     // ---- what all verbs share
@@ -303,6 +377,23 @@ impl Users {
 
     fn user_of(&self, session: SessionKey) -> &User {
         &self.users[self.sessions[session.index].user]
+    }
+
+    /// As many users as there may be without a session.
+    fn is_full(&self) -> bool {
+        self.users.len() >= self.limits.conversations_per_shard_max as usize
+    }
+
+    /// What a session needs rarely goes when it is not needed any more.
+    fn tidy(&mut self, session: SessionKey) {
+        let Some(session) = self.session(session) else { return };
+        let is_needed = |more: &More| {
+            let receives = more.starting.is_some() || !more.catch_ups.is_empty();
+            receives || more.awaits_drain || !more.watching.is_empty()
+        };
+        if session.more.as_ref().is_some_and(|more| !is_needed(more)) {
+            session.more = None;
+        }
     }
 
     fn key_of(&self, session: SessionKey, address: Address<'_>) -> Key {
@@ -374,8 +465,9 @@ impl Users {
 
     /// Says goodbye to a session; the connection reports back with [`Self::closed`].
     fn close(&mut self, session: SessionKey, code: CloseCode, fx: &mut Effects) {
+        let after_ms = if code == CloseCode::overloaded { loading::RECONNECT_MS } else { 0 };
         if let Some(session) = self.session(session) {
-            fx.closes.push((session.connection, code, 0));
+            fx.closes.push((session.connection, code, after_ms));
         }
     }
 }

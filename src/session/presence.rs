@@ -7,6 +7,7 @@ use flatbuffers::{ForwardsUOffset, Vector};
 use super::lists::Gathered;
 use super::user::User;
 use super::{Failure, Outcome, Users, address, bad_request, invalid_id};
+use crate::clock::Now;
 use crate::conversation::{Key, Kind, Name};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{Event, Part, Reply, Request, SessionKey};
@@ -147,11 +148,17 @@ impl Users {
         from: ShardId,
         name: &str,
         asker: Name,
-        shared: &[u64],
+        shared: &Arc<[u64]>,
         watch: Option<SessionKey>,
         part: Part,
         fx: &mut Effects,
     ) {
+        if self.lists_on_disk && self.find_user(name).is_none_or(|user| !self.users[user].is_loaded) {
+            if let Some(session) = watch {
+                self.watch_unloaded(name, (from, session), asker, shared.clone());
+            }
+            return fx.event(from, Event::PresenceIs { part, online: false, last_seen_ms: 0 });
+        }
         let reason = self.find_user(name).and_then(|user| Some((user, self.shared_with(user, &asker, shared)?)));
         let (mut online, mut last_seen_ms) = (false, 0);
         if let Some((user, reason)) = reason {
@@ -177,9 +184,35 @@ impl Users {
         entries.filter(|e| e.key.kind() == Kind::Group).map(|e| self.slots.hash(e.key.bytes())).find(|hash| shared.contains(hash))
     }
 
-    pub(super) fn unwatch(&mut self, from: ShardId, user: &str, session: SessionKey, fx: &mut Effects) {
+    /// He is not here, so he is offline; whether the asker may be told when he comes is seen when his list is.
+    fn watch_unloaded(&mut self, name: &str, watcher: (ShardId, SessionKey), asker: Name, shared: Arc<[u64]>) {
+        if self.find_user(name).is_none() && self.is_full() {
+            return;
+        }
+        let user = self.find_or_add_user(name);
+        self.users[user].watchers.remove(&watcher);
+        self.users[user].pending().unjudged.insert(watcher, (asker, shared));
+    }
+
+    /// His list is loaded: it tells who may watch him.
+    pub(super) fn judge_watchers(&mut self, user: u32) {
+        let unjudged = std::mem::take(&mut self.users[user].pending().unjudged);
+        for (watcher, (asker, shared)) in unjudged {
+            if let Some(reason) = self.shared_with(user, &asker, &shared) {
+                self.users[user].watchers.insert(watcher, reason);
+            }
+        }
+    }
+
+    pub(super) fn unwatch(&mut self, from: ShardId, user: &str, session: SessionKey, now: Now, fx: &mut Effects) {
         if let Some(user) = self.find_user(user) {
-            self.users[user].watchers.remove(&(from, session));
+            let known = &mut self.users[user];
+            known.watchers.remove(&(from, session));
+            if let Some(pending) = &mut known.pending {
+                pending.unjudged.remove(&(from, session));
+                known.tidy();
+            }
+            self.forget_if_empty(user, now);
         }
         fx.event(from, Event::Unwatched);
     }

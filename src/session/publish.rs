@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 
-use super::user::HintState;
+use super::list::HintState;
 use super::{Failure, Outcome, Users, address, bad_request, check_id, frames};
 use crate::clock::Now;
 use crate::conversation::{Content, Key, Kind};
 use crate::effects::{Effects, Weight};
 use crate::id::ID_BYTES_MAX;
-use crate::mesh::{Placed, Publish, Refusal, Reply, Request};
+use crate::mesh::{Placed, Publish, Read, ReadFor, Refusal, Reply, Request};
 use crate::wire::schema::{self as s, ErrorCode};
 
 impl Users {
@@ -45,9 +45,15 @@ impl Users {
         let (session, entries_max) = (publish.reply.session, self.limits.conversations_per_user_max as usize);
         self.has_window(session)?;
         let user = self.sessions[session.index].user;
-        let list = self.users[user].list(self.slots);
+        let (slots, first) = (self.slots, self.first_number);
+        let list = self.users[user].list(slots, first);
         if list.entry(&publish.key).is_some_and(|entry| matches!(entry.hint, HintState::Ready)) {
             return self.send_publish(publish, fx);
+        }
+        if self.policies.is_on_disk(Kind::Direct) {
+            self.sessions[session.index].outstanding += 1;
+            self.open_direct(user, publish, fx);
+            return Ok(());
         }
         let entry = list.insert(&publish.key, entries_max).ok_or(ErrorCode::too_many_conversations)?;
         match &mut entry.hint {
@@ -72,6 +78,26 @@ impl Users {
             }
             Err(refusal) => self.refuse(reply, refusal, fx),
         }
+    }
+
+    /// Takes back an own message: its home looks whether it is one.
+    pub(super) fn retract(&mut self, reply: Reply, body: s::Retract<'_>, now: Now, fx: &mut Effects) -> Outcome {
+        if self.is_stopping {
+            return Err(ErrorCode::shutting_down.into());
+        }
+        let key = self.key_of(reply.session, address(body.conversation())?);
+        let cursor = body.cursor().ok_or_else(|| bad_request("cursor is missing"))?;
+        self.take_publish_token(reply, now)?;
+        let read = Read {
+            user: self.user_of(reply.session).name.clone(),
+            purpose: ReadFor::Retract(reply),
+            cursor: (cursor.epoch(), cursor.seq()),
+            limit: 1,
+            direction: s::Direction::forward,
+            key,
+        };
+        let home = self.home_of(&read.key);
+        self.ask(reply.session, home, Request::Read(Box::new(read)), fx)
     }
 
     pub(super) fn ephemeral(&mut self, reply: Reply, body: s::Ephemeral<'_>, fx: &mut Effects) -> Outcome {

@@ -30,16 +30,32 @@ impl Users {
         result: Result<(), Refusal>,
         fx: &mut Effects,
     ) {
+        let on_disk = self.policies.is_on_disk(key.kind());
         let devices_max = self.limits.sessions_per_user_max as usize;
         let known = self.session(reply.session).map(|session| (session.user, session.device.clone()));
+        if let (Some((user, _)), Ok(())) = (&known, result)
+            && self.is_starting(*user)
+            && let Some(number) = self.users[*user].entry(key).map(|entry| entry.number)
+        {
+            self.start_ahead(*user, number, key, fx);
+        }
         if let (Some((user, device)), Ok(())) = (known, result)
             && let Some(entry) = self.users[user].entry_mut(key)
-            && (entry.epoch == 0 || entry.epoch == epoch)
+            && (entry.epoch == 0 || entry.epoch == epoch || on_disk)
         {
+            let is_new_epoch = entry.epoch != epoch;
+            if is_new_epoch && entry.epoch != 0 {
+                // The log was repaired: where everyone stood in the former one is no place in this.
+                entry.read = 0;
+                entry.devices.clear();
+            }
             entry.epoch = epoch;
-            match kind {
-                ReceiptKind::read => entry.read = entry.read.max(seq),
+            let has_moved = match kind {
+                ReceiptKind::read => entry.has_read(seq),
                 _ => entry.delivered(&device, seq, devices_max),
+            };
+            if on_disk {
+                return self.cursors_moved(user, key, has_moved || is_new_epoch, reply, fx);
             }
         }
         self.done(reply, result, fx);

@@ -17,6 +17,8 @@ pub(super) struct Start {
     pub(super) stored: Option<(u64, u64)>,
     /// From the first record that it may read.
     pub(super) from_visible: bool,
+    /// A direct conversation of which nothing is known since the list was loaded: if it has nothing new, nothing is said.
+    pub(super) is_question: bool,
     /// The record that made its user a member, if it has the ack for it.
     pub(super) own: Option<(u64, u64)>,
     pub(super) filter: Option<Box<Filter>>,
@@ -85,6 +87,9 @@ impl Users {
 
     /// Says whether the session had been receiving it, or was about to.
     fn stop_receiving(&mut self, session: SessionKey, key: &Key, fx: &mut Effects) -> bool {
+        if let Some(starting) = self.starting(session) {
+            starting.named(key);
+        }
         if let Some(catch_up) = self.take_catch_up(session, key) {
             if let Some(reference) = catch_up.start.reference {
                 let reply = Reply { session, reference };
@@ -177,7 +182,9 @@ impl Users {
         if let Some(reference) = catch_up.start.reference {
             self.answered(failure(reference));
             self.refuse(failure(reference), refusal, fx);
-        } else if catch_up.start.cursor.is_some() || key.kind() == Kind::Topic {
+        } else if catch_up.start.cursor.is_some() || key.kind() == Kind::Topic || refusal.code != ErrorCode::unknown_conversation
+        {
+            // Also if it was not named: it counts on receiving what it does not now.
             self.say_not_resumed(session, key, refusal, fx);
         }
     }
@@ -196,11 +203,15 @@ impl Users {
         let viewer = self.user_of(session).name.clone();
         let catch_up = self.catch_up(session, key).expect("it is attaching");
         let (reference, begin) = (catch_up.start.reference.take(), beginning(&catch_up.start, &head));
+        let is_question = catch_up.start.is_question;
         catch_up.epoch = head.epoch;
         catch_up.next = begin.next;
         catch_up.mirror = mirror;
         catch_up.state = State::Due;
-        self.say_subscribed(session, key, reference, head, begin.next, fx);
+        let has_nothing_new = !begin.gap && begin.skipped.is_none() && begin.next > head.committed;
+        if !(is_question && has_nothing_new) {
+            self.say_subscribed(session, key, reference, head, begin.next, fx);
+        }
         if begin.gap {
             let frame = fx.frame(0, |b| frames::gap(b, key.address(&viewer), head));
             fx.send(connection, frame, Weight::Data);
@@ -224,8 +235,7 @@ impl Users {
         publisher: Option<SessionKey>,
         fx: &mut Effects,
     ) {
-        // The hint has put it there, but what came meanwhile of an earlier membership may have struck it.
-        let Ok(user) = self.put_into_list(user, key) else { return };
+        let Some(user) = self.new_member(user, key) else { return };
         if let Some(entry) = self.users[user].entry_mut(key) {
             entry.joined(place);
         }
@@ -246,6 +256,18 @@ impl Users {
                 self.remember_ack(session, place);
             }
         }
+    }
+}
+
+impl Users {
+    /// The new member, if he must hear of it now. The hint has put the group into his list; in memory, what came meanwhile of an earlier membership
+    /// may have struck it. One whose list is not loaded will find it there.
+    fn new_member(&mut self, user: &Name, key: &Key) -> Option<u32> {
+        if !self.policies.is_on_disk(key.kind()) {
+            return self.put_into_list(user, key).ok();
+        }
+        self.not_expected(key, user);
+        self.find_user(user).filter(|&user| self.users[user].is_loaded)
     }
 }
 

@@ -6,12 +6,12 @@ use crate::slot::{ShardId, Slots};
 use crate::wire::schema::{CloseCode, Direction, ErrorCode, ReceiptKind, Role};
 
 /// Limits small enough to be reached.
-fn small() -> Limits {
+pub(super) fn small() -> Limits {
     Limits { group_add_max: 2, lane_capacity: 68, presence_linger_ms: 100, publish_rate_per_user: 0, ..Limits::default() }
 }
 
 /// A name whose home is this one of two shards.
-fn at(shard: ShardId, nth: usize) -> &'static str {
+pub(super) fn at(shard: ShardId, nth: usize) -> &'static str {
     const NAMES: [&str; 12] = ["ann", "bob", "cat", "dan", "eve", "fay", "gus", "hal", "ida", "joe", "kim", "lea"];
     let slots = Slots::new(7, 2);
     NAMES.into_iter().filter(|name| slots.home(name.as_bytes()) == shard).nth(nth).expect("there are enough")
@@ -25,13 +25,13 @@ fn topic_at(shard: ShardId) -> String {
     format!("topic:t{}", found.expect("there is one"))
 }
 
-fn settled(world: &mut World, client: Client) -> Vec<String> {
+pub(super) fn settled(world: &mut World, client: Client) -> Vec<String> {
     world.settle();
     world.check_at_rest();
     world.shorts(client)
 }
 
-fn code(world: &mut World, client: Client, reference: u64) -> Option<ErrorCode> {
+pub(super) fn code(world: &mut World, client: Client, reference: u64) -> Option<ErrorCode> {
     world.take(client).into_iter().find_map(|got| match got {
         Got::Error { reference: r, code, .. } if r == reference => Some(code),
         _ => None,

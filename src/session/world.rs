@@ -6,18 +6,28 @@ use std::sync::Arc;
 
 use flatbuffers::WIPOffset;
 
-use super::{Users, credentials};
+use super::catch_up::CatchUp;
+use super::list::Entry;
+use super::mirror::Mirror;
+use super::stored::{Step, Store};
+use super::{LoggedIn, Login, LoginKey, Users, credentials};
 use crate::clock::Now;
-use crate::conversation::{Conversations, Key, Policies, Record, events_per_request};
+use crate::conversation::{Conversations, EVENTS_PER_OUTCOME, Key, Kind, Policies, Record, events_per_request};
 use crate::effects::Effects;
 use crate::id::Address;
 use crate::limits::Limits;
 use crate::mesh::{Event, Request, SessionKey};
 use crate::ring::Slot;
 use crate::slot::{ShardId, Slots};
-use crate::store::{Command, Memory, NotStored, Outcome};
+use crate::store::{Append, Command, Memory, NotStored, Outcome};
 use crate::wire::schema::{self as s, Body, CloseCode, Cursor, ErrorCode, Frame, ReceiptKind, RecordKind, Role, SkipReason};
 use crate::wire::{Encoder, Fbb, Split, Verb, split};
+
+/// Where a session begins in a conversation: which, epoch, and what is next.
+pub(super) type Begins = (String, u64, u64);
+
+/// Of a connection that is not logged in.
+const NOBODY: SessionKey = SessionKey { index: u32::MAX, generation: u32::MAX };
 
 /// A client: an index into [`World::clients`].
 pub(super) type Client = usize;
@@ -30,20 +40,28 @@ pub(super) struct World {
     pub(super) clients: Vec<Peer>,
     /// Everything that was ever committed, by epoch.
     pub(super) logs: BTreeMap<u64, Log>,
-    /// Appends that are going to fail: so many from now on.
+    /// Appends in memory that are going to fail: so many from now on.
     pub(super) appends_to_fail: usize,
+    pub(super) store: Store,
+    /// Logins that are through: who, and where he begins in direct conversations without being told.
+    pub(super) opened: Vec<(Client, Vec<Begins>)>,
     encoder: Encoder,
+    policies: Policies,
+    /// How often it was started.
+    run: u64,
 }
 
 pub(super) struct Log {
     pub(super) key: Key,
     pub(super) records: Vec<Arc<Record>>,
+    /// It was in memory only, and the process has ended.
+    pub(super) is_lost: bool,
 }
 
 pub(super) struct Node {
     pub(super) users: Users,
     pub(super) conversations: Conversations,
-    store: Memory,
+    memory: Memory,
     fx: Effects,
     /// What came from each shard and was not taken.
     pub(super) requests: Vec<VecDeque<Request>>,
@@ -58,6 +76,10 @@ pub(super) struct Peer {
     pub(super) device: String,
     pub(super) shard: ShardId,
     pub(super) session: SessionKey,
+    /// Its user's list is being read.
+    login: Option<LoginKey>,
+    /// What it has sent since.
+    early: VecDeque<Vec<u8>>,
     pub(super) closed: Option<CloseCode>,
     /// Frames that arrived and were not looked at.
     inbox: VecDeque<Vec<u8>>,
@@ -185,28 +207,63 @@ impl Got {
 
 impl World {
     pub(super) fn new(shards: ShardId, limits: Limits) -> World {
-        let (limits, slots) = (Arc::new(limits), Slots::new(7, shards));
-        let queues = || (0..shards).map(|_| VecDeque::new()).collect();
-        let node = |id| Node {
-            users: Users::new(id, slots, limits.clone(), Policies::in_memory(), 1),
-            conversations: Conversations::new(slots, limits.clone(), Policies::in_memory(), 100 + u64::from(id)),
-            store: Memory::new(&limits, &Policies::in_memory()),
-            fx: Effects::default(),
-            requests: queues(),
-            events: (0..shards).map(|_| VecDeque::new()).collect(),
-            draining: Vec::new(),
-        };
-        let nodes = (0..shards).map(node).collect();
-        World {
+        World::with(shards, limits, Policies::in_memory())
+    }
+
+    pub(super) fn with(shards: ShardId, limits: Limits, policies: Policies) -> World {
+        let (limits, slots) = (Arc::new(limits), Slots::with_partitions(7, shards, 2));
+        let mut world = World {
             slots,
             now: Now { mono_ms: 1000, wall_ms: 1_000_000 },
-            shards: nodes,
+            shards: Vec::new(),
             clients: Vec::new(),
             logs: BTreeMap::new(),
             appends_to_fail: 0,
+            store: Store::new(slots),
+            opened: Vec::new(),
             encoder: Encoder::default(),
             limits,
+            policies,
+            run: 0,
+        };
+        world.start();
+        world
+    }
+
+    fn start(&mut self) {
+        self.run += 1;
+        let (slots, limits, policies, run) = (self.slots, &self.limits, self.policies, self.run);
+        let shards = slots.shards();
+        let node = |id| Node {
+            users: Users::new(id, slots, limits.clone(), policies, run),
+            conversations: Conversations::new(slots, limits.clone(), policies, 100 * run + u64::from(id)),
+            memory: Memory::new(limits, &policies),
+            fx: Effects::default(),
+            requests: (0..shards).map(|_| VecDeque::new()).collect(),
+            events: (0..shards).map(|_| VecDeque::new()).collect(),
+            draining: Vec::new(),
+        };
+        self.shards = (0..shards).map(node).collect();
+    }
+
+    /// The machine goes down and comes up again, with as many shards. `keep`: of so many batches that were not synced, how many are left on a disk.
+    pub(super) fn crash(&mut self, shards: ShardId, keep: impl FnMut(usize) -> usize) {
+        for peer in &mut self.clients {
+            peer.closed.get_or_insert(CloseCode::none);
         }
+        self.slots = Slots::with_partitions(7, shards, self.slots.partitions());
+        self.store.crash(self.slots, keep);
+        let policies = self.policies;
+        self.logs.values_mut().for_each(|log| log.is_lost |= !policies.is_on_disk(log.key.kind()));
+        self.now.mono_ms = 1000;
+        self.opened.clear();
+        self.start();
+    }
+
+    /// The process ends in good order and starts again.
+    pub(super) fn restart(&mut self) {
+        self.settle();
+        self.crash(self.slots.shards(), |unsynced| unsynced);
     }
 
     // ---- what clients do
@@ -239,20 +296,32 @@ impl World {
         let slot = Slot(self.clients.len() as u32);
         let node = &mut self.shards[shard as usize];
         let login = node.users.login(slot, credentials, frame.ref_(), self.now, &mut node.fx);
-        if let Ok(session) = login {
-            self.clients.push(Peer {
-                user: user.to_owned(),
-                device: device.to_owned(),
-                shard,
-                session,
-                closed: None,
-                inbox: VecDeque::new(),
-                is_slow: false,
-                last_ref: 1,
-            });
+        let Ok(login) = login else {
+            self.absorb(shard);
+            return login.map(|_| 0);
+        };
+        let client = self.clients.len();
+        let (session, login) = match login {
+            Login::Done(session) => (session, None),
+            Login::Waits(login) => (NOBODY, Some(login)),
+        };
+        self.clients.push(Peer {
+            user: user.to_owned(),
+            device: device.to_owned(),
+            shard,
+            session,
+            login,
+            early: VecDeque::new(),
+            closed: None,
+            inbox: VecDeque::new(),
+            is_slow: false,
+            last_ref: 1,
+        });
+        if login.is_none() {
+            self.opened.push((client, self.up_to_date(client)));
         }
         self.absorb(shard);
-        login.map(|_| self.clients.len() - 1)
+        Ok(client)
     }
 
     /// A client that is logged in and has read what that brought.
@@ -266,23 +335,34 @@ impl World {
     /// The connection breaks.
     pub(super) fn disconnect(&mut self, client: Client) {
         self.clients[client].closed.get_or_insert(CloseCode::none);
-        let (shard, session) = (self.clients[client].shard, self.clients[client].session);
+        let Peer { shard, session, login, .. } = self.clients[client];
         let node = &mut self.shards[shard as usize];
-        node.users.closed(session, self.now, &mut node.fx);
+        match login {
+            Some(login) => node.users.login_given_up(login),
+            None => node.users.closed(session, self.now, &mut node.fx),
+        }
         self.absorb(shard);
     }
 
     /// Sends a frame with the next `ref`, which it gives.
     pub(super) fn send<V: Verb>(&mut self, client: Client, build: impl FnOnce(&mut Fbb) -> WIPOffset<V>) -> u64 {
+        self.clients[client].last_ref += 1;
+        let reference = self.clients[client].last_ref;
+        self.send_as(client, reference, build);
+        reference
+    }
+
+    fn send_as<V: Verb>(&mut self, client: Client, reference: u64, build: impl FnOnce(&mut Fbb) -> WIPOffset<V>) {
         let peer = &mut self.clients[client];
-        peer.last_ref += 1;
-        let (reference, shard, session) = (peer.last_ref, peer.shard, peer.session);
+        let (shard, session) = (peer.shard, peer.session);
         let bytes = self.encoder.frame(reference, build).to_vec();
+        if peer.login.is_some() {
+            return peer.early.push_back(bytes);
+        }
         let frame = crate::wire::read(&bytes).expect("what a client encodes is sound");
         let node = &mut self.shards[shard as usize];
         node.users.frame(session, frame, self.now, &mut node.fx);
         self.absorb(shard);
-        reference
     }
 
     pub(super) fn publish(&mut self, client: Client, to: &str, body: &str) -> u64 {
@@ -385,11 +465,20 @@ impl World {
     }
 
     pub(super) fn receipt(&mut self, client: Client, to: &str, kind: ReceiptKind, cursor: (u64, u64)) -> u64 {
+        self.send(client, |b| receipt(b, to, kind, cursor))
+    }
+
+    pub(super) fn retract(&mut self, client: Client, to: &str, cursor: (u64, u64)) -> u64 {
         self.send(client, |b| {
             let conversation = Some(conversation(b, to));
             let cursor = Cursor::new(cursor.0, cursor.1);
-            s::Receipt::create(b, &s::ReceiptArgs { conversation, kind, cursor: Some(&cursor) })
+            s::Retract::create(b, &s::RetractArgs { conversation, cursor: Some(&cursor) })
         })
+    }
+
+    /// A receipt that wants no answer.
+    pub(super) fn say_receipt(&mut self, client: Client, to: &str, kind: ReceiptKind, cursor: (u64, u64)) {
+        self.send_as(client, 0, |b| receipt(b, to, kind, cursor));
     }
 
     pub(super) fn list(&mut self, client: Client) -> u64 {
@@ -444,19 +533,26 @@ impl World {
         self.take(client).iter().map(Got::short).collect()
     }
 
-    /// The direct conversations in which a device that has just logged in has everything: who, epoch, and what is next.
-    pub(super) fn up_to_date(&self, client: Client) -> Vec<(String, u64, u64)> {
+    /// Where a device that has just logged in begins in direct conversations, as far as it is not going to be told: who, epoch, and what is next.
+    pub(super) fn up_to_date(&self, client: Client) -> Vec<Begins> {
         let peer = &self.clients[client];
         let users = &self.shards[peer.shard as usize].users;
-        let user = users.user_of(peer.session);
-        let catches_up = |key: &Key| {
-            let more = users.sessions[peer.session.index].more.as_ref();
-            more.is_some_and(|more| more.catch_ups.iter().any(|c| c.key == *key))
-        };
+        let (user, session) = (users.user_of(peer.session), &users.sessions[peer.session.index]);
+        let is_asking = |c: &CatchUp| c.start.is_question;
+        let is_told = |key: &Key| session.more.iter().flat_map(|more| &more.catch_ups).any(|c| c.key == *key && !is_asking(c));
         let entries = user.list.iter().flat_map(|list| list.iter());
-        let direct = entries.filter(|e| e.key.kind() == crate::conversation::Kind::Direct && e.epoch != 0);
-        let current = direct.filter(|e| !catches_up(&e.key));
-        current.map(|e| (e.key.address(&peer.user).to_string(), e.epoch, e.committed + 1)).collect()
+        let untold = entries.filter(|e| e.key.kind() == Kind::Direct && !is_told(&e.key));
+        let place = |e: &Entry| {
+            let stored = e.cursor_of(&peer.device);
+            let (epoch, seq) = match e.log {
+                Some(log) if e.has_news(stored, log) => None,
+                // One without a message may be founded anew.
+                Some(log) => (log.1 > 0).then_some(log),
+                None => (stored > 0).then_some((e.epoch, stored)),
+            }?;
+            Some((e.key.address(&peer.user).to_string(), epoch, seq + 1))
+        };
+        untold.filter_map(place).collect()
     }
 
     // ---- steps
@@ -476,59 +572,83 @@ impl World {
             return false;
         }
         let Some(request) = self.shards[at as usize].requests[from as usize].pop_front() else { return false };
-        let key = match &request {
-            Request::Publish(publish) => Some(publish.key.clone()),
-            Request::Change(change) => Some(change.key.clone()),
-            _ => None,
-        };
         let node = &mut self.shards[at as usize];
         if Users::answers(&request) {
-            node.users.request(from, request, &mut node.fx);
+            node.users.request(from, request, self.now, &mut node.fx);
         } else {
             node.conversations.request(from, request, self.now, &mut node.fx);
         }
-        self.run_store(at, key.as_ref());
         self.absorb(at);
         true
     }
 
-    fn run_store(&mut self, at: ShardId, key: Option<&Key>) {
+    /// Takes the next thing that a partition has done for a shard, if there is one and what follows from it has room.
+    pub(super) fn take_outcome(&mut self, at: ShardId, part: usize, of_writes: bool) -> bool {
+        if self.room(at) < EVENTS_PER_OUTCOME {
+            return false;
+        }
+        let Some(outcome) = self.store.take(part, at, of_writes) else { return false };
         let node = &mut self.shards[at as usize];
-        while !node.fx.commands.is_empty() {
+        if outcome.is_for_users() {
+            node.users.outcome(outcome, self.now, &mut node.fx);
+        } else {
+            node.conversations.outcome(outcome, self.now, &mut node.fx);
+        }
+        self.absorb(at);
+        true
+    }
+
+    /// One step of a partition.
+    pub(super) fn store_step(&mut self, part: usize, shard: ShardId, step: Step) -> bool {
+        let did = self.store.step(part, shard, step, self.now);
+        for (key, record) in std::mem::take(&mut self.store.appended) {
+            self.log(key, record);
+        }
+        did
+    }
+
+    fn log(&mut self, key: Key, record: Arc<Record>) {
+        let log = self.logs.entry(record.epoch).or_insert_with(|| Log { key, records: Vec::new(), is_lost: false });
+        assert_eq!(record.seq, log.records.len() as u64 + 1, "numbers have no holes");
+        log.records.push(record);
+    }
+
+    /// What is in memory is done at once; what is on disk goes to its partition.
+    fn run_store(&mut self, at: ShardId) {
+        while !self.shards[at as usize].fx.commands.is_empty() {
             let mut outcomes = Vec::new();
-            for command in std::mem::take(&mut node.fx.commands) {
-                let record = match &command {
-                    Command::Append(append) => Some(append.record.clone()),
-                    _ => None,
-                };
+            for command in std::mem::take(&mut self.shards[at as usize].fx.commands) {
                 match command {
-                    Command::Append(append) if self.appends_to_fail > 0 => {
-                        self.appends_to_fail -= 1;
-                        let (log, attempt, seq) = (append.log, append.attempt, append.record.seq);
-                        outcomes.push(Outcome::Appended { log, attempt, seq, result: Err(NotStored::Failed) });
-                    }
-                    command => node.store.execute(command, &mut outcomes),
-                }
-                let stored = outcomes.iter().any(|outcome| match outcome {
-                    Outcome::Appended { seq, result: Ok(()), .. } => record.as_ref().is_some_and(|r| r.seq == *seq),
-                    _ => false,
-                });
-                if let Some(record) = record.filter(|_| stored) {
-                    let key = key.expect("only publishes and changes append").clone();
-                    let log = self.logs.entry(record.epoch).or_insert_with(|| Log { key, records: Vec::new() });
-                    assert_eq!(record.seq, log.records.len() as u64 + 1, "numbers have no holes");
-                    log.records.push(record);
+                    command if command.row_on_disk().is_some() => self.store.push(at, command),
+                    Command::Append(append) => self.append(at, append, &mut outcomes),
+                    command => self.shards[at as usize].memory.execute(command, &mut outcomes),
                 }
             }
+            let node = &mut self.shards[at as usize];
             for outcome in outcomes {
                 node.conversations.outcome(outcome, self.now, &mut node.fx);
             }
         }
     }
 
+    fn append(&mut self, at: ShardId, append: Append, outcomes: &mut Vec<Outcome>) {
+        let Append { log, attempt, ref key, ref record, .. } = append;
+        let (key, record) = (key.clone(), record.clone());
+        let seq = record.seq;
+        if self.appends_to_fail > 0 {
+            self.appends_to_fail -= 1;
+            return outcomes.push(Outcome::Appended { log, attempt, seq, result: Err(NotStored::Failed) });
+        }
+        self.shards[at as usize].memory.execute(Command::Append(append), outcomes);
+        let is_stored = |outcome: &Outcome| *outcome == Outcome::Appended { log, attempt, seq, result: Ok(()) };
+        if outcomes.iter().any(is_stored) {
+            self.log(key, record);
+        }
+    }
+
     /// Events that fit into every lane.
     fn room(&self, at: ShardId) -> usize {
-        let capacity = self.limits.lane_capacity as usize;
+        let capacity = self.limits.lane_places(self.shards.len()) as usize;
         self.shards.iter().map(|node| capacity - node.events[at as usize].len()).min().unwrap_or(0)
     }
 
@@ -543,7 +663,6 @@ impl World {
         let node = &mut self.shards[at as usize];
         let had_work = had_work | node.conversations.has_work();
         node.conversations.work(room, self.now, &mut node.fx);
-        self.run_store(at, None);
         self.absorb(at);
         had_work
     }
@@ -568,9 +687,49 @@ impl World {
         self.now.mono_ms += ms;
         self.now.wall_ms += ms;
         for at in 0..self.shards.len() {
-            self.shards[at].users.tick(self.now);
+            let node = &mut self.shards[at];
+            node.users.tick(self.now);
+            node.conversations.tick(self.now, &mut node.fx);
             self.absorb(at as ShardId);
         }
+    }
+
+    /// Conversations that nobody uses leave memory.
+    pub(super) fn sweep(&mut self, at: ShardId) {
+        let node = &mut self.shards[at as usize];
+        node.conversations.sweep(0, 1 << 20, self.now, &mut node.fx);
+        self.absorb(at);
+    }
+
+    /// Time passes until something is written that waits for more. Says whether there is something.
+    fn pass_to_next_write(&mut self) -> bool {
+        let writes = self.shards.iter().map(|node| node.conversations.next_tick_ms());
+        let Some(due_ms) = writes.flatten().min() else { return false };
+        self.pass(due_ms.saturating_sub(self.now.mono_ms));
+        true
+    }
+
+    /// Everything that partitions can do now.
+    fn settle_store(&mut self) -> bool {
+        let mut busy = false;
+        for part in 0..self.store.parts.len() {
+            for shard in 0..self.shards.len() as ShardId {
+                for step in [Step::Stage, Step::Read] {
+                    while self.store_step(part, shard, step) {
+                        busy = true;
+                    }
+                }
+            }
+            busy |= self.store_step(part, 0, Step::Commit);
+            for shard in 0..self.shards.len() as ShardId {
+                for of_writes in [true, false] {
+                    while self.take_outcome(shard, part, of_writes) {
+                        busy = true;
+                    }
+                }
+            }
+        }
+        busy
     }
 
     /// Until nothing is left to do.
@@ -590,7 +749,8 @@ impl World {
                 }
                 busy |= self.work(at) | self.drain(at);
             }
-            if !busy {
+            busy |= self.settle_store();
+            if !busy && !self.pass_to_next_write() {
                 return;
             }
             rounds += 1;
@@ -601,15 +761,25 @@ impl World {
     /// Puts what a step wanted where it belongs.
     fn absorb(&mut self, at: ShardId) {
         loop {
+            self.run_store(at);
             let node = &mut self.shards[at as usize];
             node.fx.open.seal();
+            let logins = std::mem::take(&mut node.fx.logins);
             let sends = std::mem::take(&mut node.fx.sends);
             let requests = std::mem::take(&mut node.fx.requests);
             let events = std::mem::take(&mut node.fx.events);
             let closes = std::mem::take(&mut node.fx.closes);
             let draining = std::mem::take(&mut node.fx.watch_drained);
             node.draining.extend(draining);
-            assert!(node.fx.commands.is_empty());
+            let mut closes = closes;
+            for LoggedIn { connection, login, result } in &logins {
+                let peer = &mut self.clients[connection.0 as usize];
+                assert_eq!((peer.login, peer.closed), (Some(*login), None), "whoever gave up is not told");
+                match result {
+                    Ok(session) => (peer.session, peer.login) = (*session, None),
+                    Err((code, after_ms)) => closes.push((*connection, *code, *after_ms)),
+                }
+            }
             for send in sends {
                 let peer = &mut self.clients[send.to.0 as usize];
                 assert_eq!(peer.shard, at);
@@ -628,7 +798,7 @@ impl World {
                     rest = &rest[length..];
                 }
             }
-            let capacity = self.limits.lane_capacity as usize;
+            let capacity = self.limits.lane_places(self.shards.len()) as usize;
             for (to, request) in requests {
                 let lane = &mut self.shards[to as usize].requests[at as usize];
                 lane.push_back(request);
@@ -639,18 +809,37 @@ impl World {
                 lane.push_back(event);
                 assert!(lane.len() <= capacity, "what was taken had room");
             }
-            if closes.is_empty() {
+            if closes.is_empty() && logins.is_empty() {
                 return;
             }
-            for (slot, code, _) in closes {
-                let peer = &mut self.clients[slot.0 as usize];
-                let session = peer.session;
-                if peer.closed.is_none() {
-                    peer.closed = Some(code);
-                    let node = &mut self.shards[at as usize];
-                    node.users.closed(session, self.now, &mut node.fx);
+            for LoggedIn { connection, result, .. } in logins {
+                let client = connection.0 as usize;
+                if result.is_ok() && self.clients[client].closed.is_none() {
+                    self.opened.push((client, self.up_to_date(client)));
+                    self.say_early(client);
                 }
             }
+            for (slot, code, _) in closes {
+                let Peer { session, login, ref mut closed, .. } = self.clients[slot.0 as usize];
+                if closed.is_none() {
+                    *closed = Some(code);
+                    let node = &mut self.shards[at as usize];
+                    match login {
+                        Some(login) => node.users.login_given_up(login),
+                        None => node.users.closed(session, self.now, &mut node.fx),
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a client has sent while it was not logged in.
+    fn say_early(&mut self, client: Client) {
+        let Peer { shard, session, .. } = self.clients[client];
+        for bytes in std::mem::take(&mut self.clients[client].early) {
+            let frame = crate::wire::read(&bytes).expect("what a client encodes is sound");
+            let node = &mut self.shards[shard as usize];
+            node.users.frame(session, frame, self.now, &mut node.fx);
         }
     }
 
@@ -668,6 +857,9 @@ impl World {
         for (at, node) in self.shards.iter().enumerate() {
             assert!(node.users.is_quiet(), "credits are home and nothing is left to do");
             assert_eq!(node.users.gathers.len(), 0, "nothing is being collected");
+            assert_eq!((node.users.changes.len(), node.users.strikes), (0, 0), "every change is through");
+            assert_eq!((node.users.logins.len(), node.users.loads), (0, 0), "every list has been read");
+            assert!(node.users.expected.is_empty(), "whoever was hinted is a member, or has been told that he is not");
             for session in node.users.sessions.iter() {
                 assert_eq!(session.outstanding, 0, "every request is answered");
             }
@@ -678,6 +870,12 @@ impl World {
         let counted: BTreeMap<_, _> = self.shards.iter().flat_map(|node| node.conversations.interests()).collect();
         assert_eq!(attached, counted, "homes count the attachments that there are");
     }
+}
+
+fn receipt(b: &mut Fbb, to: &str, kind: ReceiptKind, cursor: (u64, u64)) -> WIPOffset<s::Receipt<'static>> {
+    let conversation = Some(conversation(b, to));
+    let cursor = Cursor::new(cursor.0, cursor.1);
+    s::Receipt::create(b, &s::ReceiptArgs { conversation, kind, cursor: Some(&cursor) })
 }
 
 /// The address of a conversation, from the way people write it.
@@ -786,5 +984,3 @@ impl Users {
         assert_eq!(links, receivers);
     }
 }
-
-use super::mirror::Mirror;

@@ -17,7 +17,7 @@ impl Shard {
         if matches!(connection.phase, Phase::Goodbye { .. } | Phase::Closing | Phase::Closed) {
             return;
         }
-        let session = connection.session();
+        let (session, login) = (connection.session(), connection.login());
         connection.begin_goodbye(code, now);
         let (stamp, at_ms) = (connection.stamp, connection.look_again_ms(now, &self.limits));
         if code == CloseCode::slow_consumer {
@@ -28,6 +28,9 @@ impl Shard {
         }
         if let Some(session) = session {
             self.users.closed(session, now, &mut self.fx);
+        }
+        if let Some(login) = login {
+            self.users.login_given_up(login);
         }
         self.metrics().closed(code);
         let frame = self.fx.frame(0, |b| frames::go_away(b, code, reconnect_after_ms));

@@ -1,5 +1,6 @@
 //! Login, and the way of a connection to its user's home: into a slot of the other ring, then a message in the lane, then the own
-//! slot is closed. If the other ring has no slot, the connection is still ours, and is told to come back.
+//! slot is closed. If the other ring has no slot, the connection is still ours, and is told to come back. While the store reads its user's list, nothing is
+//! read from the connection: who sends more waits.
 
 use std::io;
 
@@ -7,16 +8,23 @@ use super::Shard;
 use crate::mesh::{Event, HandedOver};
 use crate::net::{Connection, Parsed, Phase};
 use crate::ring::Slot;
-use crate::session::credentials;
+use crate::session::{LoggedIn, Login, LoginKey, credentials};
 use crate::slot::ShardId;
 use crate::wire::schema::CloseCode;
 
 /// When a connection that could not move should try again.
 const RECONNECT_MS: u32 = 500;
 
-enum Login {
+enum Judged {
     Wait,
-    Here { frame_bytes: usize },
+    Here {
+        frame_bytes: usize,
+    },
+    /// The user's list is being read.
+    Waits {
+        login: LoginKey,
+        frame_bytes: usize,
+    },
     Elsewhere(ShardId),
     Refused(CloseCode),
 }
@@ -28,10 +36,10 @@ impl Shard {
         let Phase::Login { deadline_ms } = connection.phase else { return };
         let bytes = connection.take_partial();
         match self.judge(slot, &bytes) {
-            Login::Wait => self.keep(slot, bytes),
-            Login::Refused(code) => self.goodbye(slot, code, 0),
-            Login::Elsewhere(_) if self.room() == 0 => self.goodbye(slot, CloseCode::overloaded, RECONNECT_MS),
-            Login::Elsewhere(to) => {
+            Judged::Wait => self.keep(slot, bytes),
+            Judged::Refused(code) => self.goodbye(slot, code, 0),
+            Judged::Elsewhere(_) if self.room() == 0 => self.goodbye(slot, CloseCode::overloaded, RECONNECT_MS),
+            Judged::Elsewhere(to) => {
                 self.keep(slot, bytes);
                 self.moving += 1;
                 if let Some(connection) = self.connections.get_mut(slot) {
@@ -40,10 +48,32 @@ impl Shard {
                 }
                 self.ring.hand_off(slot, &self.rings[to as usize]);
             }
-            Login::Here { frame_bytes } => {
+            Judged::Waits { login, frame_bytes } => {
+                self.keep(slot, bytes[frame_bytes..].to_vec());
+                if let Some(connection) = self.connections.get_mut(slot) {
+                    connection.phase = Phase::Loading { login, deadline_ms };
+                }
+            }
+            Judged::Here { frame_bytes } => {
                 self.keep(slot, bytes[frame_bytes..].to_vec());
                 self.read_frames(slot, None);
                 self.receive(slot);
+            }
+        }
+    }
+
+    /// The lists that logins waited for have been read: they go on with what was received meanwhile.
+    pub(super) fn finish_logins(&mut self) {
+        for LoggedIn { connection: slot, login, result } in std::mem::take(&mut self.fx.logins) {
+            let Some(connection) = self.connections.get_mut(slot).filter(|c| c.login() == Some(login)) else { continue };
+            match result {
+                Ok(session) => {
+                    connection.phase = Phase::Active { session };
+                    connection.heard(self.now);
+                    self.read_frames(slot, None);
+                    self.receive(slot);
+                }
+                Err((code, reconnect_after_ms)) => self.goodbye(slot, code, reconnect_after_ms),
             }
         }
     }
@@ -56,27 +86,28 @@ impl Shard {
     }
 
     /// Reads the first frame; opens the session if this is the home of its user.
-    fn judge(&mut self, slot: Slot, bytes: &[u8]) -> Login {
+    fn judge(&mut self, slot: Slot, bytes: &[u8]) -> Judged {
         let (frame, frame_bytes) = match Connection::parse(bytes, &self.limits) {
-            Parsed::Partial => return Login::Wait,
-            Parsed::Broken(code) => return Login::Refused(code),
+            Parsed::Partial => return Judged::Wait,
+            Parsed::Broken(code) => return Judged::Refused(code),
             Parsed::Frame(frame, length) => (frame, length),
         };
         let credentials = match credentials(frame) {
             Ok(credentials) => credentials,
-            Err(code) => return Login::Refused(code),
+            Err(code) => return Judged::Refused(code),
         };
         let home = self.slots.home(credentials.user.as_bytes());
         if home != self.id {
-            return Login::Elsewhere(home);
+            return Judged::Elsewhere(home);
         }
         match self.users.login(slot, credentials, frame.ref_(), self.now, &mut self.fx) {
-            Err(code) => Login::Refused(code),
-            Ok(session) => {
+            Err(code) => Judged::Refused(code),
+            Ok(Login::Waits(login)) => Judged::Waits { login, frame_bytes },
+            Ok(Login::Done(session)) => {
                 if let Some(connection) = self.connections.get_mut(slot) {
                     connection.phase = Phase::Active { session };
                 }
-                Login::Here { frame_bytes }
+                Judged::Here { frame_bytes }
             }
         }
     }

@@ -67,6 +67,8 @@ async fn run(blueprint: Blueprint, ready: Sender<io::Result<RingHandle>>, rings:
         let now_ms = {
             let mut shard = shard.borrow_mut();
             if !shard.turn()? {
+                // The executor may keep the background task, and so the shard, for longer than this thread runs.
+                shard.keep.close();
                 return Ok(());
             }
             shard.now.mono_ms
@@ -106,7 +108,8 @@ mod tests {
             lanes: Lanes::mesh(1024, &bells).remove(0),
             slots: Slots::new(1, 1),
             limits: Arc::new(Limits::default()),
-            policies: Policies::default(),
+            policies: Policies::in_memory(),
+            disk: None,
             metrics: metrics::for_shards(1),
             stop: Arc::new(Stop::default()),
             ring_slots: 16,

@@ -86,7 +86,7 @@ impl Shard {
         let wants = match connection.phase {
             Phase::Login { .. } | Phase::Goodbye { .. } => true,
             Phase::Active { .. } => !connection.is_paused,
-            Phase::Moving { .. } | Phase::Closing | Phase::Closed => false,
+            Phase::Moving { .. } | Phase::Loading { .. } | Phase::Closing | Phase::Closed => false,
         };
         if !wants || connection.receiving {
             return;
@@ -131,7 +131,7 @@ impl Shard {
                 bytes.extend_from_slice(self.ring.received(buffer, length));
                 connection.keep_partial(bytes, true, began_ms, now);
             }
-            Phase::Moving { .. } | Phase::Goodbye { .. } | Phase::Closing | Phase::Closed => {}
+            Phase::Moving { .. } | Phase::Loading { .. } | Phase::Goodbye { .. } | Phase::Closing | Phase::Closed => {}
         }
         self.ring.give_back(buffer);
         self.log_in(slot);
@@ -181,8 +181,10 @@ impl Shard {
     pub(super) fn peer_gone(&mut self, slot: Slot) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         if !matches!(connection.phase, Phase::Goodbye { .. } | Phase::Closing | Phase::Closed) {
-            if let Some(session) = connection.session() {
-                self.users.closed(session, self.now, &mut self.fx);
+            match (connection.session(), connection.login()) {
+                (Some(session), _) => self.users.closed(session, self.now, &mut self.fx),
+                (None, Some(login)) => self.users.login_given_up(login),
+                (None, None) => {}
             }
             self.metrics().closed_by_peer();
         }

@@ -8,6 +8,7 @@ mod goodbye;
 mod hand_off;
 mod host;
 mod input;
+mod keep;
 mod output;
 mod stopping;
 mod turn;
@@ -30,8 +31,10 @@ use crate::net::{AddressLimits, Connection, Table};
 use crate::ring::{Completion, Ring, RingHandle, RingSize, Slot};
 use crate::session::Users;
 use crate::slot::{ShardId, Slots};
-use crate::store::{Memory, Outcome};
+use crate::store::Memory;
+use crate::store::disk::ShardStore;
 use crate::timer::Wheel;
+use keep::Keep;
 use stopping::Stopping;
 
 /// Everything that a shard is made from.
@@ -48,8 +51,10 @@ pub struct Blueprint {
     pub slots: Slots,
     /// Limits, the same for all.
     pub limits: Arc<Limits>,
-    /// What is kept of conversations, the same for all.
+    /// What is kept of each kind of conversation.
     pub policies: Policies,
+    /// Its ends of the queues to the store on disk; absent where nothing is on disk.
+    pub disk: Option<ShardStore>,
     /// Counters of all shards; it writes its own.
     pub metrics: Metrics,
     /// How it is told to stop.
@@ -78,7 +83,7 @@ pub struct Shard {
     connections: Table,
     users: Users,
     conversations: Conversations,
-    store: Memory,
+    keep: Keep,
     fx: Effects,
     timers: Wheel<Look>,
     addresses: Option<AddressLimits>,
@@ -100,7 +105,6 @@ pub struct Shard {
     stopping: Stopping,
     /// Kept between turns for their memory.
     completions: Vec<Completion>,
-    outcomes: Vec<Outcome>,
     due: Vec<Look>,
 }
 
@@ -131,9 +135,7 @@ impl Shard {
     /// # Errors
     /// EMFILE: no descriptor for the doorbell.
     pub fn start(blueprint: Blueprint, mut ring: Ring, rings: Vec<RingHandle>) -> io::Result<Shard> {
-        let Blueprint { id, listener, lanes, slots, limits, policies, metrics, stop, first_epoch, seed, .. } = blueprint;
-        // Until there is a store on disk, only how much is kept counts.
-        let policies = policies.kept_in_memory();
+        let Blueprint { id, listener, lanes, slots, limits, policies, disk, metrics, stop, first_epoch, seed, .. } = blueprint;
         let clock = Clock::start();
         let now = clock.now();
         ring.listen_to_bell(lanes.bell().eventfd())?;
@@ -149,7 +151,7 @@ impl Shard {
             connections: Table::default(),
             users: Users::new(id, slots, limits.clone(), policies, seed),
             conversations: Conversations::new(slots, limits.clone(), policies, first_epoch + u64::from(id)),
-            store: Memory::new(&limits, &policies),
+            keep: Keep::new(Memory::new(&limits, &policies), disk, slots),
             fx: Effects::default(),
             timers: Wheel::new(now.mono_ms),
             addresses: AddressLimits::new(&limits, slots.shards(), seed),
@@ -164,7 +166,6 @@ impl Shard {
             random: seed | 1,
             stopping: Stopping::new(stop),
             completions: Vec::new(),
-            outcomes: Vec::new(),
             due: Vec::new(),
             lanes,
             limits,

@@ -13,6 +13,7 @@ use crate::wire::schema::CloseCode;
 impl Shard {
     /// Does what the turn's steps wanted, besides messages to other shards.
     pub(super) fn act(&mut self) {
+        self.finish_logins();
         self.fx.open.seal();
         let mut sends = std::mem::take(&mut self.fx.sends);
         sends.drain(..).for_each(|send| self.queue(send));

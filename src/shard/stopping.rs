@@ -87,7 +87,7 @@ impl Shard {
         let stop = self.stopping.stop.clone();
         match self.stopping.stage {
             Stage::Running => return true,
-            Stage::Finishing if self.users.is_quiet() => {
+            Stage::Finishing if self.users.is_quiet() && self.keep.is_quiet() => {
                 stop.quiet.fetch_add(1, Ordering::AcqRel);
                 self.stopping.stage = Stage::Quiet;
             }

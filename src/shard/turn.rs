@@ -30,6 +30,7 @@ impl Shard {
         self.now = self.clock.now();
         self.take_completions();
         self.take_messages();
+        self.take_outcomes();
         self.tick();
         self.users.work(self.room(), &mut self.fx);
         self.stage();
@@ -38,6 +39,7 @@ impl Shard {
         self.act();
         self.stage();
         let rung = self.lanes.publish();
+        self.keep.publish();
         let sends = self.flush();
         self.measure(began, rung, sends);
         Ok(self.go_on_stopping())
@@ -52,7 +54,11 @@ impl Shard {
         let metrics = &self.metrics[self.id as usize];
         let sleep = self.lanes.bell().sleep();
         sleep.announce();
-        let wait = if self.lanes.has_incoming() || self.stopping.is_news() { None } else { Some(self.sleep_for()) };
+        let wait = if self.lanes.has_incoming() || self.keep.has_outcomes() || self.stopping.is_news() {
+            None
+        } else {
+            Some(self.sleep_for())
+        };
         metrics.asleep.set(1);
         let result = self.ring.enter(wait);
         metrics.asleep.set(0);
@@ -134,7 +140,7 @@ impl Shard {
 
     fn take_request(&mut self, from: ShardId, request: Request) {
         if Users::answers(&request) {
-            self.users.request(from, request, &mut self.fx);
+            self.users.request(from, request, self.now, &mut self.fx);
         } else {
             self.conversations.request(from, request, self.now, &mut self.fx);
             self.run_store();
@@ -145,15 +151,6 @@ impl Shard {
     /// Events that fit into every lane, besides those that hand-offs under way will need.
     pub(super) fn room(&self) -> usize {
         self.lanes.event_room().saturating_sub(self.moving)
-    }
-
-    /// The memory store completes at once; what its outcomes lead to goes to it again.
-    pub(super) fn run_store(&mut self) {
-        let Shard { fx, store, conversations, outcomes, now, .. } = self;
-        while !fx.commands.is_empty() {
-            fx.commands.drain(..).for_each(|command| store.execute(command, outcomes));
-            outcomes.drain(..).for_each(|outcome| conversations.outcome(outcome, *now, fx));
-        }
     }
 
     /// Moves messages for other shards to their lanes.
@@ -214,7 +211,7 @@ impl Shard {
         metrics.mirrors.set(mirrors as u64);
         metrics.conversations.set(self.conversations.len() as u64);
         metrics.connections.set(self.connections.len() as u64);
-        metrics.history_bytes.set(self.store.bytes() as u64);
+        metrics.history_bytes.set(self.keep.memory.bytes() as u64);
         metrics.outbox_pool_bytes.set(self.pool_bytes() as u64);
         let (requests, events) = self.lanes.depths();
         metrics.request_queue_depth.set(requests as u64);

@@ -61,7 +61,7 @@ pub(super) fn scan(
     from: &[u8],
     to: &[u8],
     backward: bool,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, Damaged>,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, Damaged>,
 ) -> Result<(), Unreadable> {
     let mut damaged = None;
     let result = rows.scan(from, to, backward, &mut |key, value| match visit(key, value) {
@@ -83,14 +83,14 @@ pub(super) fn scan_log(
     place: LogPlace,
     (from, to): (u64, u64),
     backward: bool,
-    visit: &mut dyn FnMut(u64, &[u8]) -> Result<bool, Damaged>,
+    mut visit: impl FnMut(u64, &[u8]) -> Result<bool, Damaged>,
 ) -> Result<(), Unreadable> {
     if from > to {
         return Ok(());
     }
     // No log gets as far as the last number that there is.
     let (from, to) = (rows::log_key(place, from), rows::log_key(place, to.saturating_add(1)));
-    scan(rows, &from, &to, backward, &mut |key, value| visit(seq_of(key)?, value))
+    scan(rows, &from, &to, backward, |key, value| visit(seq_of(key)?, value))
 }
 
 fn seq_of(key: &[u8]) -> Result<u64, Damaged> {
@@ -103,7 +103,7 @@ fn seq_of(key: &[u8]) -> Result<u64, Damaged> {
 /// The last row of a log: its seq, and its value.
 pub(super) fn last_row(rows: &dyn ReadRows, place: LogPlace) -> Result<Option<(u64, Bytes)>, Unreadable> {
     let mut last = None;
-    scan_log(rows, place, (0, u64::MAX), true, &mut |seq, value| {
+    scan_log(rows, place, (0, u64::MAX), true, |seq, value| {
         last = Some((seq, Bytes::copy_from_slice(value)));
         Ok(false)
     })?;

@@ -14,6 +14,8 @@ pub mod removal;
 pub mod rows;
 #[cfg(test)]
 pub(crate) mod simulated;
+#[cfg(test)]
+mod simulation;
 
 use std::sync::Arc;
 
@@ -269,6 +271,29 @@ pub enum Command {
     Hint(Box<Hint>),
     Strike(Box<Strike>),
     PutCursors(Box<PutCursors>),
+}
+
+impl Command {
+    /// Whether it only reads.
+    pub fn is_read(&self) -> bool {
+        matches!(self, Command::Read(_) | Command::Load(_) | Command::LoadUser(_))
+    }
+
+    /// The row that it is about, if that is on disk; `None`: it is for [`Memory`].
+    pub fn row_on_disk(&self) -> Option<RowId> {
+        match self {
+            Command::Append(append) => append.durability.is_on_disk().then_some(append.place.row),
+            Command::Read(range) => range.durability.is_on_disk().then_some(range.place.row),
+            Command::Forget(_) => None,
+            Command::Load(load) => Some(load.row),
+            Command::PutHead(put) => Some(put.place.row),
+            Command::PutReceipts(put) => Some(put.place.row),
+            Command::LoadUser(load) => Some(load.row),
+            Command::Hint(hint) => Some(hint.user_row),
+            Command::Strike(strike) => Some(strike.user_row),
+            Command::PutCursors(put) => Some(put.user_row),
+        }
+    }
 }
 
 /// Why something was not stored. Nothing of it is there, also not after a restart.

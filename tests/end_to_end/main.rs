@@ -7,6 +7,7 @@
 mod support;
 
 mod delivery;
+mod durable;
 mod groups;
 mod limits;
 mod presence;

@@ -16,7 +16,7 @@ fn change(user: &str, online: bool) -> Seen {
 
 #[test]
 fn presence_is_seen_across_shards_by_those_who_share_a_conversation() {
-    let server = Server::start(&["--presence-linger-ms", "200"]);
+    let server = Server::start(&["--presence-linger-ms", "200", "--users-idle-max", "0"]);
     let [here, there] = server.users(3);
     server.wait_for("campanile_users", "", |users| users == 0);
     let mut watcher = Client::connect(&server, &here[0], "phone");

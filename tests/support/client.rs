@@ -378,6 +378,14 @@ impl Client {
         })
     }
 
+    pub fn send_retract(&mut self, of: &str, cursor: (u64, u64)) -> u64 {
+        self.send(|b| {
+            let conversation = Some(named(b, of));
+            let cursor = Cursor::new(cursor.0, cursor.1);
+            s::Retract::create(b, &s::RetractArgs { conversation, cursor: Some(&cursor) })
+        })
+    }
+
     pub fn send_log_out(&mut self, device: &str) -> u64 {
         self.send(|b| {
             let device = Some(b.create_string(device));

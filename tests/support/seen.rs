@@ -101,6 +101,8 @@ pub struct Message {
     pub kind: RecordKind,
     pub subject: String,
     pub role: Role,
+    pub target: u64,
+    pub is_retracted: bool,
 }
 
 impl Message {
@@ -268,6 +270,8 @@ fn message(b: s::Message<'_>) -> Message {
         kind: b.kind(),
         subject: text(b.subject()),
         role: b.role(),
+        target: b.target(),
+        is_retracted: b.is_retracted(),
     }
 }
 

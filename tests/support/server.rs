@@ -35,8 +35,20 @@ impl Server {
     /// The same on a data directory that is kept: one server after the other may use it.
     pub fn start_in(dir: &Path, options: &[&str]) -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_campanile"));
-        command.args(["--shards", "2"]).args(options);
+        if !options.contains(&"--shards") {
+            command.args(["--shards", "2"]);
+        }
+        command.args(options);
         Server::of(command, dir)
+    }
+
+    /// What it says when it does not start on this directory.
+    pub fn refuses_in(dir: &Path, options: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_campanile"));
+        command.args(["--shards", "2", "--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir"]).arg(dir).args(options);
+        let output = command.env_clear().output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
     }
 
     /// Starts it through a command of the shell that stands before it, like `ulimit -n 64`.

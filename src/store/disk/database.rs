@@ -14,19 +14,21 @@
 
 mod repair;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
-use fjall::{AbstractTree, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use fjall::{AbstractTree, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot, UserKey};
 
 use super::error::OpenError;
 use super::journal_check::{self, Checked, Mode};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, sync_dir};
 use super::mark::{Mark, Marked};
 use super::options::StoreOptions;
 use super::stamp::{self, Owner, Stamp};
@@ -48,6 +50,8 @@ const BLOCK_BYTES: u32 = 4096;
 const SEALED_MEMTABLES_MAX: usize = 3;
 /// fjall slows writes down at 20 and halts them at 30.
 const LEVEL_0_RUNS_MAX: usize = 20;
+/// So many of these until a closed database must have let go of its files.
+const CLOSE_WAITS_MAX: u32 = 1000;
 /// How often a write that waits for a flush or a compaction looks again.
 const WAIT: Duration = Duration::from_millis(1);
 
@@ -64,8 +68,7 @@ pub struct Recovered {
 pub struct Database {
     dir: PathBuf,
     owner: Owner,
-    cache_bytes: u64,
-    memtable_bytes: u64,
+    options: StoreOptions,
     open: Option<Rows>,
     /// The last batch.
     pub(super) number: u64,
@@ -87,6 +90,22 @@ pub struct Rows {
 pub struct View {
     snapshot: Snapshot,
     rows: Keyspace,
+}
+
+/// What waits for flushes and compactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pressure {
+    /// Memtables that are not tables yet.
+    pub sealed_memtables: usize,
+    /// Runs of tables that are not merged yet.
+    pub level_0_runs: usize,
+}
+
+impl Pressure {
+    /// Whether a write must wait.
+    fn is_too_high(self) -> bool {
+        self.sealed_memtables >= SEALED_MEMTABLES_MAX || self.level_0_runs >= LEVEL_0_RUNS_MAX
+    }
 }
 
 impl Database {
@@ -115,28 +134,54 @@ impl Database {
     }
 
     fn closed(dir: PathBuf, owner: Owner, options: &StoreOptions, mark: Mark) -> Database {
-        let &StoreOptions { cache_bytes, memtable_bytes, .. } = options;
-        Database { dir, owner, cache_bytes, memtable_bytes, open: None, number: 0, synced: 0, mark, memtable_used: 0 }
+        Database { dir, owner, options: options.clone(), open: None, number: 0, synced: 0, mark, memtable_used: 0 }
     }
 
     fn recover(&mut self, marked: u64, mode: Mode, progress: &AtomicU64) -> Result<Recovered, OpenError> {
         let is_new = !self.dir.join(VERSION_FILE).exists();
         let checked = if is_new { Checked::default() } else { journal_check::check(&self.dir, self.owner, mode, progress)? };
+        let torn_bytes = self.cut_torn(&checked, marked)?;
+        let old_tables = table_ids(&self.dir).map_err(|error| self.file(error))?;
+        self.open_rows()?;
+        // What the last process wrote and did not sync is shown from now on: it must not go with the machine any more.
+        self.sync_all()?;
+        // fjall makes directories and does not sync the names of all of them: a new partition could vanish with everything in it.
+        sync_dirs(&self.dir).map_err(|error| self.file(error))?;
+        if mode == Mode::Strict {
+            self.expect_no_gap(&checked, &old_tables)?;
+        }
+        let number = self.stamped()?;
+        self.expect_through(marked, number)?;
+        if checked.last.is_some_and(|last| last.stamp.number < number) {
+            // Nothing is lost, but the next batch would not follow the last one of the journal.
+            self.close();
+            self.wait_for_workers().and_then(|()| journal_check::empty(&self.dir)).map_err(|error| self.file(error))?;
+            self.open_rows()?;
+        }
+        (self.number, self.synced) = (number, number);
+        self.mark.set(number).map_err(|error| self.file(error))?;
+        Ok(Recovered { number, torn_bytes })
+    }
+
+    /// Cuts a torn end. Gives its bytes.
+    fn cut_torn(&self, checked: &Checked, marked: u64) -> Result<u64, OpenError> {
+        let Some(torn) = &checked.torn else { return Ok(0) };
         if let Some(last) = checked.last {
             self.expect_through(marked, last.stamp.number)?;
         }
-        let torn_bytes = checked.torn.as_ref().map_or(0, |torn| torn.bytes);
-        if let Some(torn) = &checked.torn {
-            let (path, offset, what) = (torn.path.display(), torn.offset, torn.what);
-            tracing::warn!(partition = self.owner.partition, %path, offset, bytes = torn_bytes, what, "the end of a journal is cut");
-            journal_check::cut(torn)?;
-        }
-        self.open_rows()?;
-        let number = self.verify(&checked, mode)?;
-        self.expect_through(marked, number)?;
-        (self.number, self.synced) = (number, number);
-        self.mark.set(number).map_err(|error| OpenError::File { path: self.dir.clone(), error })?;
-        Ok(Recovered { number, torn_bytes })
+        let (path, offset, bytes, what) = (torn.path.display(), torn.offset, torn.bytes, torn.what);
+        tracing::warn!(partition = self.owner.partition, %path, offset, bytes, what, "the end of a journal is cut");
+        journal_check::cut(torn)?;
+        Ok(bytes)
+    }
+
+    fn file(&self, error: io::Error) -> OpenError {
+        OpenError::File { path: self.dir.clone(), error }
+    }
+
+    fn sync_all(&self) -> Result<(), OpenError> {
+        let synced = self.rows().and_then(|rows| rows.database.persist(PersistMode::SyncAll).map_err(into_io));
+        synced.map_err(|error| self.does_not_open(error))
     }
 
     fn expect_through(&self, marked: u64, found: u64) -> Result<(), OpenError> {
@@ -149,7 +194,7 @@ impl Database {
     fn open_rows(&mut self) -> Result<(), OpenError> {
         let open = || -> Result<Rows, fjall::Error> {
             let database = fjall::Database::builder(&self.dir)
-                .cache_size(self.cache_bytes)
+                .cache_size(self.options.cache_bytes)
                 .worker_threads(WORKERS)
                 .max_cached_files(Some(FILES_MAX))
                 .max_journaling_size(JOURNAL_BYTES_MAX)
@@ -168,26 +213,39 @@ impl Database {
         OpenError::Database { partition: self.owner.partition, path: self.dir.clone(), error }
     }
 
-    /// The number of the last batch. The tables must reach up to the first batch of the journals.
-    fn verify(&self, checked: &Checked, mode: Mode) -> Result<u64, OpenError> {
-        let tree = &self.rows().map_err(|error| self.does_not_open(error))?.rows.tree;
-        let number_before = |sequence| -> Result<Option<u64>, OpenError> {
-            let value = tree.get(stamp::KEY, sequence).map_err(|error| self.does_not_open(into_io(error.into())))?;
-            let Some(value) = value else { return Ok(None) };
-            match Stamp::decode(&value, self.owner) {
-                Some((stamp, true)) => Ok(Some(stamp.number)),
-                _ => Err(OpenError::Foreign { partition: self.owner.partition, path: self.dir.clone() }),
+    /// The number of the last batch.
+    fn stamped(&self) -> Result<u64, OpenError> {
+        let stamp = self.get(stamp::KEY).map_err(|error| self.does_not_open(error))?;
+        stamp.map_or(Ok(0), |value| self.number_of(&value))
+    }
+
+    fn number_of(&self, stamp: &[u8]) -> Result<u64, OpenError> {
+        match Stamp::decode(stamp, self.owner) {
+            Some((stamp, true)) => Ok(stamp.number),
+            _ => Err(OpenError::Foreign { partition: self.owner.partition, path: self.dir.clone() }),
+        }
+    }
+
+    /// The tables that were there before the journals were read back must reach up to the first batch of these.
+    fn expect_no_gap(&self, checked: &Checked, old_tables: &HashSet<u64>) -> Result<(), OpenError> {
+        let Some(first) = checked.first else { return Ok(()) };
+        let version = self.rows().map_err(|error| self.does_not_open(error))?.rows.tree.current_version();
+        let mut tables = version.iter_tables().filter(|table| old_tables.contains(&table.id())).peekable();
+        if tables.peek().is_none() && !old_tables.is_empty() {
+            // They have been merged with new ones already.
+            return Ok(());
+        }
+        let mut through = 0;
+        for table in tables {
+            if table.get_highest_seqno() >= first.sequence {
+                return Ok(());
             }
-        };
-        if let (Some(first), Mode::Strict) = (checked.first, mode) {
-            // Where the tables reach beyond the first batch, they may have dropped what its stamp replaced.
-            let is_beyond = tree.get_highest_persisted_seqno().is_some_and(|highest| highest >= first.sequence);
-            let before = number_before(first.sequence)?;
-            if before.is_some() || !is_beyond {
-                self.expect_through(first.stamp.number - 1, before.unwrap_or(0))?;
+            for row in table.range(UserKey::from(stamp::KEY)..=UserKey::from(stamp::KEY)) {
+                let value = row.map_err(|error| self.does_not_open(into_io(error.into())))?.value;
+                through = through.max(self.number_of(&value)?);
             }
         }
-        Ok(number_before(u64::MAX)?.unwrap_or(0))
+        self.expect_through(first.stamp.number.saturating_sub(1), through)
     }
 
     /// For readers.
@@ -221,21 +279,32 @@ impl Database {
         self.mark.sync()
     }
 
+    /// Everything that is in memory becomes tables, and all tables one.
+    #[cfg(test)]
+    pub(super) fn compact(&self) {
+        let rows = &self.rows().expect("it is open").rows;
+        rows.rotate_memtable_and_wait().expect("the disk works");
+        rows.major_compact().expect("the disk works");
+    }
+
     /// Drops the database. All clones of [`Self::rows`] must be gone.
     pub fn close(&mut self) {
         self.open = None;
-        self.wait_for_workers();
     }
 
     /// A worker of fjall counts as ended a moment before it lets go of the journal, and then the rest of a failed batch may still be written.
-    fn wait_for_workers(&self) {
+    fn wait_for_workers(&self) -> io::Result<()> {
         let is_open = || -> io::Result<bool> {
             let mut files = fs::read_dir("/proc/self/fd")?.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
             Ok(files.any(|file| file.starts_with(&self.dir) && file.extension().is_some_and(|extension| extension == "jnl")))
         };
-        while is_open().unwrap_or(false) {
+        for _ in 0..CLOSE_WAITS_MAX {
+            if !is_open()? {
+                return Ok(());
+            }
             std::thread::sleep(WAIT);
         }
+        Err(io::Error::other("a journal is still open"))
     }
 
     /// Removes what the failed batch left in the journal, so that it is never read back.
@@ -243,6 +312,7 @@ impl Database {
     /// # Errors
     /// It may still be there; nobody may be told that it is not.
     pub fn cut_failed(&mut self) -> Result<(), OpenError> {
+        self.wait_for_workers().map_err(|error| OpenError::File { path: self.dir.clone(), error })?;
         let checked = journal_check::check(&self.dir, self.owner, Mode::Through(self.number), &AtomicU64::default())?;
         checked.torn.as_ref().map_or(Ok(()), journal_check::cut)
     }
@@ -252,14 +322,21 @@ impl Database {
     /// # Errors
     /// Those of [`Self::open`].
     pub fn reopen(&mut self) -> Result<(), OpenError> {
+        #[cfg(test)]
+        self.options.faults.reopen().map_err(|error| self.does_not_open(error))?;
         let marked = self.number;
         self.recover(marked, Mode::Strict, &AtomicU64::default()).map(drop)
+    }
+
+    /// How much waits for flushes and compactions; nothing while it is closed.
+    pub fn pressure(&self) -> Pressure {
+        self.open.as_ref().map_or_else(Pressure::default, Rows::pressure)
     }
 
     /// Waits until fjall would not halt the write.
     fn wait_for_room(&self) -> io::Result<()> {
         let rows = self.rows()?;
-        while rows.rows.sealed_memtable_count() >= SEALED_MEMTABLES_MAX || rows.rows.tree.l0_run_count() >= LEVEL_0_RUNS_MAX {
+        while rows.pressure().is_too_high() {
             // Says whether the worker has failed, and does nothing else when nothing is buffered.
             rows.database.persist(PersistMode::Buffer).map_err(into_io)?;
             std::thread::sleep(WAIT);
@@ -279,11 +356,14 @@ impl Database {
                 None => batch.remove(&rows.rows, key),
             }
         }
-        batch.commit().map_err(into_io)
+        batch.commit().map_err(into_io)?;
+        #[cfg(test)]
+        self.options.faults.write()?;
+        Ok(())
     }
 
     fn rotate_if_full(&mut self) {
-        if self.memtable_used < self.memtable_bytes {
+        if self.memtable_used < self.options.memtable_bytes {
             return;
         }
         let Ok(rows) = self.rows() else { return };
@@ -307,6 +387,8 @@ impl WriteRows for Database {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        #[cfg(test)]
+        self.options.faults.sync()?;
         self.rows()?.database.persist(PersistMode::SyncData).map_err(into_io)?;
         self.synced = self.number;
         // The rows are on the disk whatever becomes of the mark: without it the next start believes a little more.
@@ -320,7 +402,8 @@ impl WriteRows for Database {
 /// The writer's own reads: nobody else writes, so no view is needed.
 impl ReadRows for Database {
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {
-        let value = self.rows()?.rows.get(key).map_err(into_io)?;
+        let rows = &self.rows()?.rows;
+        let value = rows.get(key).map_err(|error| unreadable(rows, key..=key, error))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
@@ -330,6 +413,10 @@ impl ReadRows for Database {
 }
 
 impl Rows {
+    fn pressure(&self) -> Pressure {
+        Pressure { sealed_memtables: self.rows.sealed_memtable_count(), level_0_runs: self.rows.tree.l0_run_count() }
+    }
+
     /// All rows as they are now. Keep it no longer than for one command: what it sees cannot be removed.
     pub fn view(&self) -> View {
         View { snapshot: self.database.snapshot(), rows: self.rows.clone() }
@@ -338,7 +425,7 @@ impl Rows {
 
 impl ReadRows for View {
     fn get(&self, key: &[u8]) -> io::Result<Option<Bytes>> {
-        let value = self.snapshot.get(&self.rows, key).map_err(into_io)?;
+        let value = self.snapshot.get(&self.rows, key).map_err(|error| unreadable(&self.rows, key..=key, error))?;
         // A copy: a part of a block would keep the whole block in memory.
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
@@ -349,12 +436,51 @@ impl ReadRows for View {
         }
         let mut range = self.snapshot.range(&self.rows, from..to);
         while let Some(row) = if backward { range.next_back() } else { range.next() } {
-            let (key, value) = row.into_inner().map_err(into_io)?;
+            let (key, value) = row.into_inner().map_err(|error| unreadable(&self.rows, from..=to, error))?;
             if !visit(&key, &value) {
                 break;
             }
         }
         Ok(())
+    }
+}
+
+/// The tables of a database, as its files are named.
+fn table_ids(dir: &Path) -> io::Result<HashSet<u64>> {
+    let mut ids = HashSet::new();
+    let keyspaces = dir.join("keyspaces");
+    if !keyspaces.exists() {
+        return Ok(ids);
+    }
+    for keyspace in fs::read_dir(keyspaces)? {
+        let keyspace = keyspace?;
+        let tables = keyspace.path().join("tables");
+        // fjall's own rows about keyspaces are in keyspace 0.
+        if keyspace.file_name() == "0" || !tables.exists() {
+            continue;
+        }
+        for table in fs::read_dir(tables)? {
+            ids.extend(table?.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+        }
+    }
+    Ok(ids)
+}
+
+/// Adds to an error which file it is about, if it is about one.
+fn unreadable(rows: &Keyspace, range: RangeInclusive<&[u8]>, error: fjall::Error) -> io::Error {
+    /// Rows of each table that are read to find out.
+    const ROWS_MAX: usize = 10_000;
+    let error = into_io(error);
+    if error.kind() != io::ErrorKind::InvalidData {
+        return error;
+    }
+    let (from, to) = (UserKey::from(*range.start()), UserKey::from(*range.end()));
+    let version = rows.tree.current_version();
+    let damaged =
+        version.iter_tables().find(|table| table.range(from.clone()..=to.clone()).take(ROWS_MAX).any(|row| row.is_err()));
+    match damaged {
+        Some(table) => io::Error::new(error.kind(), format!("{} is damaged: {error}", table.path.display())),
+        None => error,
     }
 }
 
@@ -405,4 +531,15 @@ fn into_io(error: fjall::Error) -> io::Error {
         Error::Poisoned => io::Error::other("an earlier write or a background thread has failed; the log says why"),
         error => io::Error::new(io::ErrorKind::InvalidData, error),
     }
+}
+
+/// Makes the names of all files and directories in a tree survive the machine.
+fn sync_dirs(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_dirs(&entry.path())?;
+        }
+    }
+    sync_dir(dir)
 }

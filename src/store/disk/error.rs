@@ -62,7 +62,11 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::File { path, error } => {
-                write!(f, "the store cannot use {}: {error}; check that it is there and belongs to the server's user", path.display())
+                write!(
+                    f,
+                    "the store cannot use {}: {error}; check that it is there and belongs to the server's user",
+                    path.display()
+                )
             }
             OpenError::WritableByOthers { path } => {
                 let path = path.display();
@@ -80,7 +84,10 @@ impl fmt::Display for OpenError {
             }
             OpenError::Newer { path, format } => {
                 let path = path.display();
-                write!(f, "a newer campanile wrote the data directory {path} (format {format}); start that one, or choose another directory")
+                write!(
+                    f,
+                    "a newer campanile wrote the data directory {path} (format {format}); start that one, or choose another directory"
+                )
             }
             OpenError::Manifest { path, what } => {
                 write!(f, "the manifest {} is damaged: {what}; restore it from a backup", path.display())
@@ -95,7 +102,10 @@ impl fmt::Display for OpenError {
             }
             OpenError::Behind { partition, path, found, marked } => {
                 let path = path.display();
-                write!(f, "partition {partition} at {path} ends with batch {found}, but batch {marked} had been synced; {WAY_OUT}")
+                write!(
+                    f,
+                    "partition {partition} at {path} ends with batch {found}, but batch {marked} had been synced; {WAY_OUT}"
+                )
             }
             OpenError::Foreign { partition, path } => {
                 let path = path.display();

@@ -52,3 +52,64 @@ impl Acknowledge {
         return false;
     }
 }
+
+/// Failures that a unit test asks for.
+#[cfg(test)]
+#[derive(Clone, Debug, Default)]
+pub struct Faults(std::sync::Arc<Asked>);
+
+#[cfg(test)]
+#[derive(Debug, Default)]
+struct Asked {
+    writes: std::sync::atomic::AtomicU32,
+    syncs: std::sync::atomic::AtomicU32,
+    reopenings: std::sync::atomic::AtomicU32,
+}
+
+#[cfg(test)]
+impl Faults {
+    /// The next writes fail, after the whole batch has got into the journal.
+    pub fn fail_writes(&self, count: u32) {
+        self.0.writes.store(count, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// The next syncs fail.
+    pub fn fail_syncs(&self, count: u32) {
+        self.0.syncs.store(count, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// The next tries to open the database again fail.
+    pub fn fail_reopenings(&self, count: u32) {
+        self.0.reopenings.store(count, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    pub(super) fn write(&self) -> std::io::Result<()> {
+        Faults::take(&self.0.writes)
+    }
+
+    pub(super) fn sync(&self) -> std::io::Result<()> {
+        Faults::take(&self.0.syncs)
+    }
+
+    pub(super) fn reopen(&self) -> std::io::Result<()> {
+        Faults::take(&self.0.reopenings)
+    }
+
+    fn take(left: &std::sync::atomic::AtomicU32) -> std::io::Result<()> {
+        use std::sync::atomic::Ordering::SeqCst;
+        match left.try_update(SeqCst, SeqCst, |left| left.checked_sub(1)) {
+            Ok(_) => Err(std::io::ErrorKind::StorageFull.into()),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+impl PartialEq for Faults {
+    fn eq(&self, other: &Faults) -> bool {
+        std::sync::Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+#[cfg(test)]
+impl Eq for Faults {}

@@ -27,7 +27,8 @@ const ROW_HEADER_BYTES: u64 = 1 + 1 + 1 + 8 + 2 + 4 + 4;
 const END_BYTES: u64 = 1 + 8 + 4;
 const MAGIC: &[u8] = b"FJL\x03";
 /// Read at once, unless a row is longer.
-const WINDOW_BYTES: u64 = 1 << 20;
+const WINDOW_BYTES: u64 = 1 << 18;
+static ZEROS: [u8; WINDOW_BYTES as usize] = [0; WINDOW_BYTES as usize];
 
 /// What stands at a place of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,8 @@ impl Journal {
         while end > 0 {
             let begin = end.saturating_sub(WINDOW_BYTES);
             let window = self.bytes(begin, end - begin)?.expect("it lies within the file");
-            if let Some(last) = window.iter().rposition(|byte| *byte != 0) {
+            if window != &ZEROS[..window.len()] {
+                let last = window.iter().rposition(|byte| *byte != 0).expect("not all are zero");
                 return Ok(begin + last as u64 + 1);
             }
             end = begin;
@@ -168,7 +170,7 @@ impl Journal {
         while at < self.len {
             let bytes = (self.len - at).min(WINDOW_BYTES);
             let window = self.bytes(at, bytes)?.expect("it ends within the file");
-            if window.iter().any(|byte| *byte != 0) {
+            if window != &ZEROS[..window.len()] {
                 return Ok(false);
             }
             at += bytes;

@@ -116,6 +116,19 @@ pub fn cut(torn: &Break) -> Result<(), OpenError> {
     cut(&torn.path, torn.offset)
 }
 
+/// Empties all journals, because the tables hold everything that is in them.
+///
+/// # Errors
+/// A journal cannot be cut.
+pub fn empty(dir: &Path) -> io::Result<()> {
+    for path in journals(dir)?.iter().rev() {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(0)?;
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
 /// Copies what will be cut to a file beside the journal, for whoever wants to look at it. Room for that is not certain.
 fn keep_aside(path: &Path, from: u64) {
     let copy = || {

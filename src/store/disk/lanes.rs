@@ -62,7 +62,6 @@ impl ShardStore {
     ///
     /// # Errors
     /// There is no room: the command comes back. Room comes with outcomes.
-    #[expect(clippy::result_large_err, reason = "the command itself goes back")]
     pub fn send(&mut self, partition: PartitionId, command: Command) -> Result<(), Command> {
         let has_outcome = !matches!(command, Command::Forget(_));
         let capacity = self.capacity;

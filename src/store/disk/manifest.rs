@@ -24,11 +24,15 @@ use crate::slot::{PartitionId, SLOTS};
 const FORMAT: i64 = 1;
 /// Partitions that a new directory gets at most when nobody says how many: each has three threads.
 const PARTITIONS_BY_DEFAULT_MAX: u16 = 16;
+/// Epochs that no run uses up.
+const EPOCHS_PER_RUN: u64 = 1 << 32;
 /// Partitions in one directory.
 pub const PARTITIONS_MAX: u16 = super::lanes::PARTITIONS_MAX;
 const LOCK: &str = "lock";
 const MANIFEST: &str = "manifest.toml";
 const MANIFEST_NEW: &str = "manifest.toml.new";
+/// The disk has failed in an earlier run.
+const FAILED: &str = "disk-failed";
 /// What a directory may contain before it is ours: the root of a file system has this.
 const LOST_AND_FOUND: &str = "lost+found";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -42,6 +46,7 @@ struct Facts {
     os_generation: u64,
     repairs: u64,
     term: u32,
+    first_epoch: u64,
     boot_id: String,
     clean: bool,
     complete: bool,
@@ -70,16 +75,22 @@ impl Manifest {
     /// The same, in the life of the machine that has this id.
     fn open_in_boot(dir: &Path, partitions_wanted: PartitionId, shards: u16, boot_id: &str) -> Result<Manifest, OpenError> {
         prepare(dir)?;
+        let dir = &fs::canonicalize(dir).map_err(file(dir))?;
         let lock = lock(dir)?;
         let path = dir.join(MANIFEST);
         let facts = match fs::read_to_string(&path) {
-            Ok(text) => Facts::parse(&text, &path)?.after_start(boot_id),
+            Ok(text) => Facts::parse(&text, &path)?.after_start(boot_id, dir.join(FAILED).exists()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Facts::new(dir, partitions_wanted, shards, boot_id)?,
             Err(error) => return Err(OpenError::File { path, error }),
         };
         let manifest = Manifest { dir: dir.to_owned(), facts, _lock: lock };
         manifest.write()?;
-        Ok(manifest)
+        match fs::remove_file(manifest.dir.join(FAILED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(OpenError::File { path: manifest.dir.join(FAILED), error })
+            }
+            _ => Ok(manifest),
+        }
     }
 
     /// The directory.
@@ -102,7 +113,7 @@ impl Manifest {
         self.facts.data_id
     }
 
-    /// One more after each time that the machine went down without the server having been stopped: what was given to the operating
+    /// One more after each time that the machine went down without the server having been stopped, or that the disk failed: what was given to the operating
     /// system only may be lost since.
     pub fn os_generation(&self) -> u64 {
         self.facts.os_generation
@@ -116,6 +127,20 @@ impl Manifest {
     /// See [`TERM`](crate::store::TERM).
     pub fn term(&self) -> u32 {
         self.facts.term
+    }
+
+    /// The first epoch that this run may give out; no earlier run gave out one like it or above.
+    pub fn first_epoch(&self) -> u64 {
+        self.facts.first_epoch
+    }
+
+    /// A run begins. Its epochs begin with `by_clock`, unless the clock went back: then above those of the last run.
+    ///
+    /// # Errors
+    /// It cannot be written down.
+    pub fn take_epochs(&mut self, by_clock: u64) -> Result<(), OpenError> {
+        self.facts.first_epoch = by_clock.max(self.facts.first_epoch + EPOCHS_PER_RUN);
+        self.write()
     }
 
     /// Whether all partitions have been made: from then on a missing one is lost and not new.
@@ -168,6 +193,15 @@ impl Manifest {
     }
 }
 
+/// Leaves word for the next start that the disk has failed: what was given to the operating system may be lost, though the machine did not go down.
+///
+/// # Errors
+/// The disk takes that neither.
+pub(super) fn note_failure(dir: &Path) -> io::Result<()> {
+    File::create(dir.join(FAILED))?.sync_all()?;
+    sync_dir(dir)
+}
+
 /// Makes what was created, renamed or removed in a directory survive the machine.
 ///
 /// # Errors
@@ -200,8 +234,7 @@ fn prepare(dir: &Path) -> Result<(), OpenError> {
 fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join(LOCK);
     let mut options = OpenOptions::new();
-    let mut lock =
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(file(&path))?;
+    let mut lock = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(file(&path))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -243,15 +276,16 @@ impl Facts {
             os_generation: 1,
             repairs: 0,
             term: crate::store::TERM,
+            first_epoch: 0,
             boot_id: boot_id.to_owned(),
             clean: false,
             complete: false,
         })
     }
 
-    /// A server starts with them. As long as the machine is up, what it gave to the operating system is there.
-    fn after_start(mut self, boot_id: &str) -> Facts {
-        if !self.clean && self.boot_id != boot_id {
+    /// A server starts with them. As long as the machine is up and its disk does not fail, what was given to the operating system is there.
+    fn after_start(mut self, boot_id: &str, disk_has_failed: bool) -> Facts {
+        if (!self.clean && self.boot_id != boot_id) || disk_has_failed {
             self.os_generation += 1;
         }
         self.clean = false;
@@ -260,7 +294,7 @@ impl Facts {
     }
 
     fn text(&self) -> String {
-        let Facts { partitions, slot_seed, data_id, os_generation, repairs, term, boot_id, clean, complete } = self;
+        let Facts { partitions, slot_seed, data_id, os_generation, repairs, term, first_epoch, boot_id, clean, complete } = self;
         format!(
             "# Written by campanile; it holds secrets, and a changed line loses data.\n\
              format = {FORMAT}\n\
@@ -271,6 +305,7 @@ impl Facts {
              os_generation = {os_generation}\n\
              repairs = {repairs}\n\
              term = {term}\n\
+             first_epoch = {first_epoch}\n\
              boot_id = \"{boot_id}\"\n\
              clean = {clean}\n\
              complete = {complete}\n"
@@ -284,7 +319,8 @@ impl Facts {
             let number = table.get(name).and_then(toml::Value::as_integer).filter(|number| (0..=max).contains(number));
             number.ok_or_else(|| damaged(&format!("{name} is missing or no number that it may be")))
         };
-        let string = |name: &str| table.get(name).and_then(toml::Value::as_str).ok_or_else(|| damaged(&format!("{name} is missing")));
+        let string =
+            |name: &str| table.get(name).and_then(toml::Value::as_str).ok_or_else(|| damaged(&format!("{name} is missing")));
         let flag = |name: &str| {
             table.get(name).and_then(toml::Value::as_bool).ok_or_else(|| damaged(&format!("{name} is neither true nor false")))
         };
@@ -310,6 +346,7 @@ impl Facts {
             os_generation: number("os_generation", i64::MAX)? as u64,
             repairs: number("repairs", i64::MAX)? as u64,
             term: number("term", u32::MAX.into())? as u32,
+            first_epoch: number("first_epoch", i64::MAX / 2)? as u64,
             boot_id: string("boot_id")?.to_owned(),
             clean: flag("clean")?,
             complete: flag("complete")?,
@@ -357,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn the_generation_counts_crashes_of_the_machine_alone() {
+    fn the_generation_counts_crashes_of_the_machine_and_the_disk() {
         let dir = tempfile::tempdir().unwrap();
         let generation = |boot: &str, stop: bool| {
             let manifest = open(dir.path(), boot).unwrap();
@@ -375,6 +412,9 @@ mod tests {
         assert_eq!(generation("d", true), 3);
         assert_eq!(generation("d", false), 3);
         assert_eq!(generation("e", false), 4);
+        note_failure(dir.path()).unwrap();
+        assert_eq!(generation("e", true), 5, "a sync has failed");
+        assert_eq!(generation("e", true), 5);
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub struct StoreOptions {
     pub commit_stall_ms: u64,
     /// Commands that one shard may have waiting at one partition's writer, and as many at its reader. Default 16,384.
     pub lane_capacity: usize,
+    /// What a test lets fail.
+    #[cfg(test)]
+    pub faults: super::fault::Faults,
 }
 
 impl Default for StoreOptions {
@@ -36,6 +39,8 @@ impl Default for StoreOptions {
             removal_grace_ms: 600_000,
             commit_stall_ms: 5000,
             lane_capacity: 16_384,
+            #[cfg(test)]
+            faults: super::fault::Faults::default(),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::store::{Command, reading};
 /// Commands of one shard before the next has its turn.
 const COMMANDS_PER_LANE: usize = 16;
 /// The database is away only while the writer opens it again; what must be read meanwhile waits so long before it fails.
-const AWAY_WAIT: Duration = Duration::from_secs(2);
+pub(super) const AWAY_WAIT: Duration = Duration::from_secs(2);
 /// Longest sleep: a missed wake-up would be a bug that shows.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -27,6 +27,8 @@ pub(super) struct Reader {
     pub shared: Arc<SharedRows>,
     pub metrics: Partitions,
     pub os_generation: u64,
+    /// How long the next command waits for rows that are away; begins with [`AWAY_WAIT`].
+    pub patience: Duration,
 }
 
 /// Rows that are away: reading fails.
@@ -46,19 +48,11 @@ impl Reader {
     /// Answers until all shards are gone.
     pub fn run(mut self) {
         let mut held = Held::default();
-        // What waits is not made to wait again for each command.
-        let mut wait = AWAY_WAIT;
         while !self.lanes.is_over() {
-            let is_there = held.refresh(&self.shared, Duration::ZERO).is_some();
-            if is_there {
-                wait = AWAY_WAIT;
-            }
             if self.lanes.is_empty() {
+                // What is taken away must be given back though nobody asks for it.
+                held.refresh(&self.shared, Duration::ZERO);
                 std::thread::park_timeout(SLEEP_MAX);
-                continue;
-            }
-            if !is_there && held.refresh(&self.shared, std::mem::take(&mut wait)).is_some() {
-                wait = AWAY_WAIT;
             }
             self.round(&mut held);
         }
@@ -81,7 +75,10 @@ impl Reader {
         metrics.reads.inc();
         let lanes = &mut self.lanes;
         let mut emit = |outcome| lanes.send_waiting(from, outcome);
-        let read = match held.refresh(&self.shared, Duration::ZERO) {
+        let rows = held.refresh(&self.shared, self.patience);
+        // What waits behind this command is not made to wait again.
+        self.patience = if rows.is_some() { AWAY_WAIT } else { Duration::ZERO };
+        let read = match rows {
             Some(rows) => reading::read(&rows.view(), command, self.os_generation, &mut emit),
             None => reading::read(&Away, command, self.os_generation, &mut emit),
         };

@@ -14,7 +14,7 @@ use super::fault::Acknowledge;
 use super::lanes::{self, PartitionLanes, ShardStore};
 use super::manifest::Manifest;
 use super::options::StoreOptions;
-use super::reader::Reader;
+use super::reader::{AWAY_WAIT, Reader};
 use super::shared::SharedRows;
 use super::space::Space;
 use super::writer::Writer;
@@ -114,8 +114,11 @@ impl Stores {
         if !manifest.is_complete() {
             manifest.set_complete()?;
         }
-        let threads: Vec<(Thread, Thread)> =
-            starting.iter().zip(&readers).map(|(writer, reader)| (writer.handle.thread().clone(), reader.thread().clone())).collect();
+        let threads: Vec<(Thread, Thread)> = starting
+            .iter()
+            .zip(&readers)
+            .map(|(writer, reader)| (writer.handle.thread().clone(), reader.thread().clone()))
+            .collect();
         lanes::introduce(&mut shards, &threads);
         let took_ms = began.elapsed().as_millis() as u64;
         tracing::info!(partitions = manifest.partitions(), took_ms, dir = %manifest.dir().display(), "the store is open");
@@ -140,6 +143,14 @@ impl Stores {
             thread.join().expect("a thread of the store has failed");
         }
         self.manifest.close()
+    }
+}
+
+#[cfg(test)]
+impl Stores {
+    /// The writer of a partition alone.
+    pub(super) fn threads_for_test(mut self, partition: usize) -> JoinHandle<()> {
+        self.threads.swap_remove(partition)
     }
 }
 
@@ -203,7 +214,14 @@ fn open(start: Start, manifest: &Manifest, progress: &AtomicU64) -> Result<(Writ
     let shared = Arc::<SharedRows>::default();
     let rows = database.rows().map_err(|error| OpenError::Database { partition, path: dir.clone(), error })?;
     shared.give(rows.clone());
-    let reader = Reader { partition, lanes: lanes.reader, shared: shared.clone(), metrics: metrics.clone(), os_generation };
+    let reader = Reader {
+        partition,
+        lanes: lanes.reader,
+        shared: shared.clone(),
+        metrics: metrics.clone(),
+        os_generation,
+        patience: AWAY_WAIT,
+    };
     let name = format!("store-{partition}-reader");
     let reader = thread::Builder::new().name(name).spawn(move || reader.run()).map_err(OpenError::Thread)?;
     let writer = Writer {
@@ -215,6 +233,7 @@ fn open(start: Start, manifest: &Manifest, progress: &AtomicU64) -> Result<(Writ
         shared,
         reader: reader.thread().clone(),
         metrics,
+        data_dir: manifest.dir().to_owned(),
         space: Space::new(dir, options.disk_free_bytes_min),
         options,
         clock: Clock::start(),

@@ -11,6 +11,7 @@
 //! | a row cannot be read | the command that needs it fails |
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use super::database::Database;
 use super::error::OpenError;
 use super::fault::Acknowledge;
 use super::lanes::ThreadLanes;
+use super::manifest;
 use super::options::StoreOptions;
 use super::shared::SharedRows;
 use super::space::Space;
@@ -55,6 +57,7 @@ pub(super) struct Writer {
     pub reader: Thread,
     pub metrics: Partitions,
     pub options: StoreOptions,
+    pub data_dir: PathBuf,
     pub space: Space,
     pub clock: Clock,
     pub acknowledge: Acknowledge,
@@ -73,6 +76,8 @@ impl Writer {
             self.gather();
             if self.logic.batch().commands > 0 {
                 self.commit();
+                // One slice, also when there is never nothing else to do.
+                self.sweep();
             } else if !self.sweep() {
                 if self.lanes.is_over() {
                     break;
@@ -82,6 +87,12 @@ impl Writer {
             self.sync_now_and_then();
         }
         self.sync_rest();
+        self.close();
+    }
+
+    /// Drops the database, wherever it is used.
+    fn close(&mut self) {
+        self.shared.take_away(|| self.reader.unpark());
         self.database.close();
     }
 
@@ -172,12 +183,17 @@ impl Writer {
     fn sync(&mut self) {
         let began = Instant::now();
         if let Err(error) = self.database.sync() {
-            self.end_process(&format!("cannot sync: {error}; what was acknowledged is on the disk, look after that and start again"));
+            self.end_process(&format!(
+                "cannot sync: {error}; what was acknowledged is on the disk, look after that and start again"
+            ));
         }
         self.metrics().sync_ns.observe(began.elapsed().as_nanos() as u64);
     }
 
     fn end_process(&self, why: &str) -> ! {
+        if let Err(error) = manifest::note_failure(&self.data_dir) {
+            tracing::error!(%error, "the next start is not told that the disk has failed");
+        }
         (self.end)(&format!("partition {} of the store {why}", self.partition));
         unreachable!("the process has ended");
     }
@@ -197,9 +213,7 @@ impl Writer {
         self.metrics().write_failures.inc();
         tracing::error!(partition = self.partition, %error, "a batch cannot be written; the database is opened again");
         let why = why_not_stored(error);
-        let reader = self.reader.clone();
-        self.shared.take_away(|| reader.unpark());
-        self.database.close();
+        self.close();
         self.try_until(Database::cut_failed, None);
         let outcomes = self.logic.failed(why);
         self.tell(outcomes);
@@ -216,7 +230,10 @@ impl Writer {
         let [mut pause, longest] = REOPEN_PAUSES;
         loop {
             let Err(error) = what(&mut self.database) else { return };
-            if matches!(error, OpenError::Damaged(_) | OpenError::Behind { .. } | OpenError::Foreign { .. } | OpenError::Missing { .. }) {
+            if matches!(
+                error,
+                OpenError::Damaged(_) | OpenError::Behind { .. } | OpenError::Foreign { .. } | OpenError::Missing { .. }
+            ) {
                 self.end_process(&format!("cannot go on: {error}"));
             }
             tracing::error!(partition = self.partition, %error, pause_ms = pause.as_millis() as u64, "tried again after a pause");
@@ -262,7 +279,7 @@ impl Writer {
         }
     }
 
-    /// One slice of removing what expired, when nothing else is to be done. Says whether something was removed.
+    /// One slice of removing what expired, if it is time. Nothing may be staged. Says whether something was removed.
     fn sweep(&mut self) -> bool {
         let now = self.clock.now();
         if now.mono_ms < self.swept_at_ms + SWEEP_EVERY_MS {

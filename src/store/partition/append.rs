@@ -51,7 +51,10 @@ impl Partition {
         }
         let consequences = self.consequences(append, state, now, rows)?;
         state.next = if record.content.kind == RecordKind::disbanded { 0 } else { record.seq + 1 };
+        let mut must_sync = durability == Durability::Fsync;
         if durability == Durability::Os {
+            // If the head did not keep that there is something to lose, it would be lost in silence. A log that is lost as a whole is another afterwards.
+            must_sync = state.os_generation == 0 && record.seq > 1;
             state.os_generation = self.settings.os_generation;
         }
         self.logs.put(place, state);
@@ -64,7 +67,7 @@ impl Partition {
             let expiry = Expiry::of(append.expires_ms, place, Doomed::Record(record.seq));
             self.staging.push(rows::expiry_key(&expiry), Some(rows::expiry_value()));
         }
-        self.staging.must_sync |= durability == Durability::Fsync;
+        self.staging.must_sync |= must_sync;
         Ok(())
     }
 
@@ -86,19 +89,19 @@ impl Partition {
         if self.is_disk_full { Err(Refusal::NotStored(NotStored::DiskFull)) } else { Ok(()) }
     }
 
-    fn consequences(&self, append: &Append, state: LogState, now: Now, rows: &dyn ReadRows) -> Result<Consequences, Unreadable> {
+    fn consequences(&self, append: &Append, state: LogState, now: Now, rows: &dyn ReadRows) -> Result<Consequences, Refusal> {
         let Append { place, ref record, .. } = *append;
         let mut consequences = Consequences::default();
         let mut head = self.head_for(append, state, now, rows, &mut consequences)?;
         if record.content.kind != RecordKind::message {
             self.change_group(place, record, now, rows, &mut head, &mut consequences)?;
         }
-        let key = rows::head_key(place.row).to_vec();
-        match head {
-            Head::Same => {}
-            Head::Put(head) => consequences.rows.push((key, Some(head.value()))),
-            Head::Remove => consequences.rows.push((key, None)),
-        }
+        let new_head = match head {
+            Head::Same => None,
+            Head::Put(head) => Some(Some(head.value())),
+            Head::Remove => Some(None),
+        };
+        consequences.rows.extend(new_head.map(|value| (rows::head_key(place.row).to_vec(), value)));
         if record.content.target != 0 {
             consequences.taken_back = self.take_back(place, record.content.target, rows)?;
         }
@@ -113,7 +116,7 @@ impl Partition {
         now: Now,
         rows: &dyn ReadRows,
         consequences: &mut Consequences,
-    ) -> Result<Head, Unreadable> {
+    ) -> Result<Head, Refusal> {
         let Append { place, durability, ref record, .. } = *append;
         let os_generation = if durability == Durability::Os { self.settings.os_generation } else { state.os_generation };
         if record.seq == 1 {
@@ -136,7 +139,14 @@ impl Partition {
         if os_generation == state.os_generation {
             return Ok(Head::Same);
         }
-        let head = self.required_head(place, rows)?;
+        let mut head = self.required_head(place, rows)?;
+        if head.os_generation != 0 {
+            // An earlier run may have lost what it had shown in this epoch. That must not be forgotten before there is another.
+            if record.epoch == head.epoch {
+                return Err(Refusal::NotStored(NotStored::Failed));
+            }
+            head.epoch = record.epoch;
+        }
         Ok(Head::Put(HeadRow { os_generation, ..head }))
     }
 

@@ -126,7 +126,8 @@ impl Partition {
         Ok(None)
     }
 
-    /// Looks at the whole list. As new entries have higher numbers, what it finds stays the oldest.
+    /// Looks at the whole list, as it is on the disk and as this batch changes it. As new entries have higher numbers, what it finds stays the oldest; what this
+    /// batch has struck is among it, but is no entry any more.
     fn find_oldest(&self, user: RowId, rows: &dyn ReadRows) -> Result<Oldest, Unreadable> {
         let prefix = rows::prefix(user, tag::ENTRY);
         let mut direct = Vec::new();
@@ -137,10 +138,8 @@ impl Partition {
             }
             Ok(())
         };
-        lookup::scan(rows, &prefix, &rows::end_of(&prefix), false, &mut |key, value| {
-            if !self.staging.has(key) {
-                look(key, value)?;
-            }
+        lookup::scan(rows, &prefix, &rows::end_of(&prefix), false, |key, value| {
+            look(key, value)?;
             Ok(true)
         })?;
         for (key, value) in self.staging.changed(&prefix) {

@@ -12,6 +12,8 @@ mod append;
 mod list;
 mod logs;
 mod staging;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -267,7 +269,8 @@ impl Partition {
 /// The rows that these changes replace, as they are now: writing them back undoes the changes.
 ///
 /// For a batch whose write failed: it may be there after the database has been opened again, though its commands were told that it is not.
-/// Read before the write, or after it has failed through the reader that did not see it, and written first thing after the reopening.
+/// Read before the write, or after it has failed through the reader that did not see it; written and synced first thing after the reopening,
+/// before [`Partition::failed`] tells anyone.
 ///
 /// # Errors
 /// A row cannot be read.

@@ -56,11 +56,6 @@ impl Staging {
             .map(|(key, &at)| (&key[..], self.changes[at].value.as_deref()))
     }
 
-    /// Whether this batch changes the row.
-    pub(super) fn has(&self, key: &[u8]) -> bool {
-        self.at.contains_key(key)
-    }
-
     /// Puts a row, or removes it.
     pub(super) fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
         match self.at.get(&key) {

@@ -31,6 +31,8 @@
 mod codec;
 mod keys;
 mod record;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::sync::Arc;

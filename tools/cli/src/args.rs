@@ -44,6 +44,7 @@ Examples:
   campanile-cli --user alice listen topic:news --count 1  wait for one message of a topic
   campanile-cli --user alice create team --open           make a group that anyone may join
   campanile-cli --user alice history group:team --limit 5
+  campanile-cli --user alice retract group:team 12        take back the message of that number
 
 Exit codes: 0 done, 1 the server refused or cannot be reached, 2 the command line makes no sense.";
 
@@ -59,6 +60,15 @@ pub enum Command {
         /// What filters of a topic look at
         #[arg(long)]
         tag: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take back a message of yours, for everyone who has not read it yet or reads it again
+    Retract {
+        /// direct:USER, group:ID, topic:ID or broadcast
+        address: Conversation,
+        /// Its number in the conversation, as `send` and `history` print it
+        seq: u64,
         #[command(flatten)]
         output: Output,
     },

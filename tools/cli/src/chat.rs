@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use campanile_client::{
-    Client, Conversation, Ended, ErrorCode, Event, Events, GroupCreate, Publish, ReceiptKind, RequestError, Role,
+    Client, Conversation, Cursor, Ended, ErrorCode, Event, Events, GroupCreate, Publish, ReceiptKind, RequestError, Role,
 };
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
@@ -23,8 +23,10 @@ const LEAVE: Duration = Duration::from_secs(5);
 
 /// What a request in the background has to say.
 enum Answer {
-    /// Lines to show; none for a message that went out.
+    /// Lines to show.
     Lines(Vec<String>),
+    /// A message went out and has this place.
+    Said(Conversation, Cursor),
     /// Lines to show, and the conversation that is now the current one.
     To(Conversation, Vec<String>),
     /// The current conversation is left.
@@ -49,6 +51,7 @@ pub async fn run(client: Client, events: Events, target: &str) -> Result<(), Fai
         me,
         current: None,
         zone: TimeZone::system(),
+        said: None,
         receipts: Receipts::default(),
         answers,
         under_way: 0,
@@ -64,6 +67,8 @@ struct Chat {
     screen: Screen,
     me: String,
     current: Option<Conversation>,
+    /// What was said last: where, and its place.
+    said: Option<(Conversation, Cursor)>,
     zone: TimeZone,
     receipts: Receipts,
     answers: mpsc::Sender<Finished>,
@@ -155,6 +160,10 @@ impl Chat {
         }
         let lines = match finished.answer {
             Answer::Lines(lines) => lines,
+            Answer::Said(conversation, place) => {
+                self.said = Some((conversation, place));
+                Vec::new()
+            }
             Answer::To(conversation, lines) => {
                 self.current = Some(conversation);
                 lines
@@ -252,6 +261,7 @@ impl Chat {
             Line::Members => self.members()?,
             Line::Conversations => self.conversations(),
             Line::History { limit } => self.history(limit)?,
+            Line::Retract { seq } => self.retract(seq)?,
             Line::Who { users } => self.who(users),
             Line::Subscribe { topic, tags } => self.subscribe(topic, tags),
             Line::Unsubscribe { topic } => {
@@ -269,10 +279,10 @@ impl Chat {
             self.show("* not connected; this is sent when the server is there again");
         }
         let publishing =
-            self.client.begin_publish(Publish::text(to, text.clone())).await.map_err(|why| explain::request(&why))?;
+            self.client.begin_publish(Publish::text(to.clone(), text.clone())).await.map_err(|why| explain::request(&why))?;
         self.in_background(false, async move {
             match publishing.ack().await {
-                Ok(_) => Answer::Lines(Vec::new()),
+                Ok(ack) => Answer::Said(to, ack.cursor),
                 Err(why) => Answer::Lines(vec![format!("! not sent: \"{text}\". {}", explain::request(&why))]),
             }
         });
@@ -335,6 +345,17 @@ impl Chat {
             };
             many(entries, "nothing yet", |entry| entry.text(&zone))
         });
+        Ok(())
+    }
+
+    /// Without a number: what was said last, if that was here.
+    fn retract(&mut self, seq: Option<u64>) -> Result<(), String> {
+        let (client, of) = (self.client.clone(), self.somewhere()?);
+        let said = self.said.as_ref().filter(|(conversation, _)| *conversation == of).map(|(_, place)| place.seq);
+        let none = "you have said nothing here since this chat began; write /retract 12, with a number that /history shows";
+        let seq = seq.or(said).ok_or(none)?;
+        let done = format!("* message {seq} of {of} is taken back");
+        self.ask(async move { one(oneshot::retract(&client, &of, seq).await.map(|_| done)) });
         Ok(())
     }
 

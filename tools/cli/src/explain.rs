@@ -59,6 +59,7 @@ fn refusal(code: ErrorCode, message: &str) -> String {
         ErrorCode::busy => "the server is busy",
         ErrorCode::rate_limited => "you are sending too fast",
         ErrorCode::not_stored => "the server could not store it; nobody got the message",
+        ErrorCode::disk_full => "the server's disk is nearly full, so it stores nothing more; nobody got the message",
         ErrorCode::shutting_down => "the server is stopping",
         _ => "the server failed",
     };
@@ -74,6 +75,7 @@ fn error_cure(code: ErrorCode) -> &'static str {
         ErrorCode::already_exists => "Join it, or choose another id.",
         ErrorCode::last_owner => "Make someone else owner first, or end the group.",
         ErrorCode::too_many_subscriptions => "Unsubscribe from one first.",
+        ErrorCode::disk_full => "Whoever runs the server must make room; then try again.",
         ErrorCode::busy | ErrorCode::rate_limited | ErrorCode::not_stored | ErrorCode::shutting_down | ErrorCode::internal => {
             "Try again in a moment."
         }
@@ -99,6 +101,8 @@ mod tests {
         let expected = "There is a group of this id already. Join it, or choose another id.";
         assert_eq!(request(&refused(ErrorCode::already_exists)), expected);
         assert_eq!(request(&refused(ErrorCode(399))), "The server failed.");
+        let full = request(&refused(ErrorCode::disk_full));
+        assert!(full.starts_with("The server's disk is nearly full") && full.contains("try again"), "{full}");
         let ended = ended(&Ended::Refused { code: CloseCode::replaced, message: String::new() });
         assert!(ended.starts_with("The server refused (replaced). Another session"), "{ended}");
     }

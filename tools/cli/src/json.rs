@@ -47,6 +47,7 @@ pub fn message(m: &Message) -> Value {
         "verb": "Message", "conversation": m.conversation.to_string(), "epoch": m.epoch, "seq": m.seq, "time_ms": m.time_ms,
         "sender": m.sender, "client_id": m.client_id, "content_type": m.content_type.as_deref().unwrap_or("text/plain"),
         "ttl_ms": m.ttl_ms, "tag": m.tag, "kind": record_kind(m.kind), "subject": m.subject, "role": role(m.role),
+        "target": (m.target != 0).then_some(m.target), "is_retracted": m.is_retracted.then_some(true),
     });
     put_body(&mut value, &m.body);
     without_null(value)
@@ -162,6 +163,8 @@ mod tests {
             kind: RecordKind::message,
             subject: None,
             role: Role::none,
+            target: 0,
+            is_retracted: false,
         }
     }
 
@@ -181,6 +184,14 @@ mod tests {
         let record = Message { conversation, kind: RecordKind::role, subject: Some("carol".into()), role: Role::admin, ..hi() };
         let value = message(&record);
         assert_eq!((&value["kind"], &value["subject"], &value["role"]), (&json!("role"), &json!("carol"), &json!("admin")));
+    }
+
+    #[test]
+    fn what_was_taken_back_says_so() {
+        let record = message(&Message { kind: RecordKind::retracted, target: 3, body: Vec::new(), ..hi() });
+        assert_eq!((&record["kind"], &record["target"]), (&json!("retracted"), &json!(3)));
+        let target = message(&Message { is_retracted: true, body: Vec::new(), ..hi() });
+        assert_eq!((&target["kind"], &target["is_retracted"], &target["body"]), (&json!("message"), &json!(true), &json!("")));
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub enum Line {
     Nothing,
     /// Send this to the current conversation.
     Say(String),
+    /// Take back an own message of the current conversation; nothing: what was said last.
+    Retract { seq: Option<u64> },
     /// Make this the current conversation.
     To(Conversation),
     /// Make a group and make it current.
@@ -59,6 +61,7 @@ Commands:
   /disband team   end a group for everyone
   /members   who is here                    /who bob   is bob there
   /conversations   with what is unread      /history [n]   the newest messages here
+  /retract [number]   take back what you said last here, or the message of that number (/history shows numbers)
   /subscribe news [tags..]   /unsubscribe [news]   topics
   /help   /quit    //text sends a line that begins with a slash";
 
@@ -91,6 +94,8 @@ pub fn parse(line: &str) -> Result<Line, String> {
         ("conversations", []) => Ok(Line::Conversations),
         ("history", []) => Ok(Line::History { limit: HISTORY_MESSAGES }),
         ("history", [n]) => n.parse().map(|limit| Line::History { limit }).map_err(|_| usage("history")),
+        ("retract", []) => Ok(Line::Retract { seq: None }),
+        ("retract", [seq]) => seq.parse().map(|seq| Line::Retract { seq: Some(seq) }).map_err(|_| usage("retract")),
         ("who", users @ [_, ..]) => Ok(Line::Who { users: owned(users) }),
         ("subscribe", [topic, tags @ ..]) => Ok(Line::Subscribe { topic: bare("topic", topic).to_owned(), tags: owned(tags) }),
         ("unsubscribe", [topic]) => Ok(Line::Unsubscribe { topic: Some(bare("topic", topic).to_owned()) }),
@@ -152,6 +157,7 @@ fn usage(verb: &str) -> String {
         "title" => "/title TEXT",
         "disband" => "/disband team, which ends the group for everyone",
         "history" => "/history or /history 50",
+        "retract" => "/retract, or /retract 12 with a number that /history shows",
         "who" => "/who bob",
         "subscribe" => "/subscribe news, then tags if you want only those",
         "unsubscribe" => "/unsubscribe or /unsubscribe news",
@@ -197,6 +203,8 @@ mod tests {
         is("/conversations", Line::Conversations);
         is("/history", Line::History { limit: HISTORY_MESSAGES });
         is("/history 5", Line::History { limit: 5 });
+        is("/retract", Line::Retract { seq: None });
+        is("/retract 12", Line::Retract { seq: Some(12) });
         is("/who bob carol", Line::Who { users: vec!["bob".into(), "carol".into()] });
         is("/subscribe news eu us", Line::Subscribe { topic: "news".into(), tags: vec!["eu".into(), "us".into()] });
         is("/unsubscribe", Line::Unsubscribe { topic: None });
@@ -218,6 +226,7 @@ mod tests {
             ("/role bob", "/role bob admin"),
             ("/disband", "/disband team"),
             ("/history x", "/history 50"),
+            ("/retract it", "/retract 12"),
             ("/who", "/who bob"),
             ("/members now", "stands alone"),
             ("/dance", "/help"),

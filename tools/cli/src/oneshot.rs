@@ -15,6 +15,11 @@ use crate::{Failure, explain, json, say, show};
 pub async fn run(client: &Client, command: Command) -> Result<(), Failure> {
     match command {
         Command::Send { address, text, tag, output } => send(client, address, text, tag, output).await,
+        Command::Retract { address, seq, output } => {
+            let ack = retract(client, &address, seq).await?;
+            let again = if ack.duplicate { "had been taken back before" } else { "is taken back" };
+            print(output, || json::ack(&address, &ack), || format!("{address}: message {seq} {again}"))
+        }
         Command::Create { group, title, open, whole_history, members, output } => {
             let id = group.map(|id| bare("group", &id).to_owned());
             let created = client.group_create(GroupCreate { id, title, open, whole_history, members }).await?;
@@ -65,6 +70,17 @@ async fn send(client: &Client, to: Conversation, text: String, tag: Option<Strin
     let text = if text == "-" { standard_input()? } else { text };
     let ack = client.publish(Publish { tag, ..Publish::text(to.clone(), text) }).await?;
     print(output, || json::ack(&to, &ack), || place(&to, &ack))
+}
+
+/// Takes back the message of this number.
+pub async fn retract(client: &Client, of: &Conversation, seq: u64) -> Result<Ack, RequestError> {
+    let epoch = newest(client, of).await?.epoch;
+    client.retract(of.clone(), Cursor { epoch, seq }).await
+}
+
+/// A page with the newest message alone: a place needs the epoch, which a page tells.
+async fn newest(client: &Client, of: &Conversation) -> Result<Page, RequestError> {
+    client.sync(Sync { conversation: of.clone(), cursor: Cursor::default(), limit: 1, direction: Direction::backward }).await
 }
 
 fn standard_input() -> Result<String, Failure> {
@@ -144,9 +160,9 @@ impl Entry {
     /// The line for people.
     pub fn text(&self, zone: &TimeZone) -> String {
         match self {
-            Entry::Message(message) => show::message(message, zone),
+            Entry::Message(message) => format!("{:>4}  {}", message.seq, show::message(message, zone)),
             Entry::Skip(skip) => {
-                format!("* {} - {} are not here ({})", skip.from, skip.to, json::skip_reason(skip.why))
+                format!("      * {} - {} are not here ({})", skip.from, skip.to, json::skip_reason(skip.why))
             }
         }
     }
@@ -172,7 +188,7 @@ pub async fn history(
         entries.extend(page.skips.into_iter().map(Entry::Skip));
     }
     entries.sort_by_key(Entry::seq);
-    Ok(newest(entries, limit))
+    Ok(last(entries, limit))
 }
 
 /// The backward cursor to begin with; None if nothing can be before `before`.
@@ -181,9 +197,7 @@ async fn history_start(client: &Client, of: &Conversation, before: Option<u64>) 
         None => Ok(Some(Cursor::default())),
         Some(0 | 1) => Ok(None),
         Some(before) => {
-            // A place needs the epoch, which a page tells.
-            let newest = Sync { conversation: of.clone(), cursor: Cursor::default(), limit: 1, direction: Direction::backward };
-            let page: Page = client.sync(newest).await?;
+            let page = newest(client, of).await?;
             let seq = (before - 1).min(page.committed);
             Ok((seq > 0).then_some(Cursor { epoch: page.epoch, seq }))
         }
@@ -191,7 +205,7 @@ async fn history_start(client: &Client, of: &Conversation, before: Option<u64>) 
 }
 
 /// Drops from the front what is more than `limit` messages.
-fn newest(mut entries: Vec<Entry>, limit: u64) -> Vec<Entry> {
+fn last(mut entries: Vec<Entry>, limit: u64) -> Vec<Entry> {
     let messages = entries.iter().filter(|entry| matches!(entry, Entry::Message(_))).count() as u64;
     let mut extra = messages.saturating_sub(limit);
     while extra > 0 && !entries.is_empty() {

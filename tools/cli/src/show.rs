@@ -91,13 +91,14 @@ pub fn message(m: &Message, zone: &TimeZone) -> String {
     match m.kind {
         RecordKind::message => {
             let tag = m.tag.as_ref().map_or_else(String::new, |tag| format!(" #{}", clean(tag)));
-            format!("{place} {}{tag}: {}", clean(&m.sender), body(m))
+            let body = if m.is_retracted { "(taken back)".to_owned() } else { body(m) };
+            format!("{place} {}{tag}: {body}", clean(&m.sender))
         }
         _ => format!("{place} * {}", record(m)),
     }
 }
 
-/// A change of a group as a sentence.
+/// A change of a group, or of a message, as a sentence.
 fn record(m: &Message) -> String {
     let (who, whom) = (clean(&m.sender), clean(m.subject.as_deref().unwrap_or("?")));
     match m.kind {
@@ -109,6 +110,7 @@ fn record(m: &Message) -> String {
         RecordKind::left => format!("{who} left"),
         RecordKind::role => format!("{who} made {whom} {}", role(m.role).unwrap_or("?")),
         RecordKind::disbanded => format!("{who} ended the group"),
+        RecordKind::retracted => format!("{who} took back message {}", m.target),
         RecordKind(number) => format!("{who} did something that this version does not know (record {number})"),
     }
 }
@@ -186,6 +188,8 @@ mod tests {
             kind: RecordKind::message,
             subject: None,
             role: Role::none,
+            target: 0,
+            is_retracted: false,
         }
     }
 
@@ -207,6 +211,14 @@ mod tests {
         assert_eq!(message(&record, &TimeZone::UTC), "22:13 [group:team] * bob added carol as member");
         let unknown = Message { kind: RecordKind(99), ..from_bob("") };
         assert!(message(&unknown, &TimeZone::UTC).contains("record 99"));
+    }
+
+    #[test]
+    fn what_was_taken_back_is_not_shown() {
+        let record = Message { kind: RecordKind::retracted, target: 2, ..from_bob("") };
+        assert_eq!(message(&record, &TimeZone::UTC), "22:13 [group:team] * bob took back message 2");
+        let target = Message { is_retracted: true, ..from_bob("") };
+        assert_eq!(message(&target, &TimeZone::UTC), "22:13 [group:team] bob: (taken back)");
     }
 
     #[test]

@@ -177,6 +177,35 @@ fn a_chat_is_a_chat() {
 }
 
 #[test]
+fn what_was_said_can_be_taken_back() {
+    let server = Server::start();
+    let (mut alice, bob) = (Chat::of(&server, "alice"), Chat::of(&server, "bob"));
+    alice.types("/retract");
+    alice.shows("first say where");
+    alice.types("/to direct:bob");
+    alice.types("/retract");
+    alice.shows("you have said nothing here");
+    alice.types("a slip");
+    bob.shows("a slip");
+    alice.types("/retract");
+    alice.shows("* message 1 of direct:bob is taken back");
+    bob.shows("* alice took back message 1");
+    alice.types("and another");
+    bob.shows("and another");
+    let taken = server.does("alice", &["retract", "direct:bob", "3"]);
+    assert_eq!(taken, "direct:bob: message 3 is taken back\n");
+    let again = server.does("alice", &["retract", "direct:bob", "3", "--json"]);
+    assert!(again.contains("\"duplicate\":true"), "{again}");
+    assert_eq!(server.run("bob", &["retract", "direct:alice", "1"]).status.code(), Some(1));
+    let history = server.does("bob", &["history", "direct:alice"]);
+    let lines: Vec<&str> = history.lines().collect();
+    assert!(lines[0].starts_with("   1  ") && lines[0].ends_with("alice: (taken back)"), "{history}");
+    assert!(lines[3].starts_with("   4  ") && lines[3].ends_with("* alice took back message 3"), "{history}");
+    let json = server.does("bob", &["history", "direct:alice", "--limit", "2", "--json"]);
+    assert!(json.contains("\"is_retracted\":true") && json.contains("\"target\":3"), "{json}");
+}
+
+#[test]
 fn a_chat_outlives_its_server_and_says_what_is_lost() {
     let mut server = Server::start();
     let address = server.target.trim_start_matches("tcp://").to_owned();

@@ -149,6 +149,14 @@ impl Client {
         Ok(Publishing { reply, ended: self.ended.clone() })
     }
 
+    /// Takes back an own message, for everyone who has not read it yet or reads it again; `cursor` is its place. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn retract(&self, conversation: Conversation, cursor: Cursor) -> Result<Ack, RequestError> {
+        ask!(self, Request::Retract { conversation, cursor }, Ack)
+    }
+
     /// Receives a topic from now on, or any conversation from a cursor. `tags`: topics only, empty for all messages.
     ///
     /// # Errors

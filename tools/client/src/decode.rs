@@ -101,6 +101,8 @@ fn message(w: s::Message<'_>) -> Result<Message, Malformed> {
         kind: w.kind(),
         subject: w.subject().map(str::to_owned),
         role: w.role(),
+        target: w.target(),
+        is_retracted: w.is_retracted(),
     })
 }
 

@@ -36,6 +36,11 @@ fn request_frame<'e>(encoder: &'e mut Encoder, reference: u64, request: &Request
     match request {
         Request::Ping => encoder.frame(reference, |b| s::Ping::create(b, &s::PingArgs {})),
         Request::Publish(message) => encoder.frame(reference, |b| publish(b, message)),
+        Request::Retract { conversation: of, cursor } => encoder.frame(reference, |b| {
+            let of = Some(conversation(b, of.address()));
+            let cursor = wire_cursor(*cursor);
+            s::Retract::create(b, &s::RetractArgs { conversation: of, cursor: Some(&cursor) })
+        }),
         Request::Subscribe { conversation: to, cursor, tags } => encoder.frame(reference, |b| {
             let to = Some(conversation(b, to.address()));
             let (cursor, tags) = (cursor.map(wire_cursor), strings(b, tags));

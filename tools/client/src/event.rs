@@ -35,7 +35,7 @@ pub enum Event {
         /// The cursor after it.
         resume: Cursor,
     },
-    /// A group changed: `kind` says how.
+    /// A group changed, or a message was taken back (its seq is `target`): `kind` says which.
     Record {
         /// The record.
         message: Message,

@@ -15,6 +15,7 @@ use crate::values::{
 pub enum Request {
     Ping,
     Publish(Publish),
+    Retract { conversation: Conversation, cursor: Cursor },
     Subscribe { conversation: Conversation, cursor: Option<Cursor>, tags: Vec<String> },
     Unsubscribe { conversation: Conversation },
     Sync(Sync),
@@ -42,6 +43,7 @@ impl Request {
         match self {
             Request::Publish(publish) => publish.client_id.is_some(),
             Request::Ping
+            | Request::Retract { .. }
             | Request::Subscribe { .. }
             | Request::Unsubscribe { .. }
             | Request::Sync(_)
@@ -75,7 +77,8 @@ impl Request {
                 publish.client_id.as_deref().map_or(Ok(""), check_id)?;
                 publish.conversation.check()
             }
-            Request::Subscribe { conversation, .. }
+            Request::Retract { conversation, .. }
+            | Request::Subscribe { conversation, .. }
             | Request::Unsubscribe { conversation }
             | Request::Members { conversation, .. }
             | Request::Receipt { conversation, .. }
@@ -104,6 +107,7 @@ impl Request {
     pub fn writes_to(&self) -> Option<Conversation> {
         match self {
             Request::Publish(publish) => Some(publish.conversation.clone()),
+            Request::Retract { conversation, .. } => Some(conversation.clone()),
             Request::GroupTitle { id, .. }
             | Request::GroupAdd { id, .. }
             | Request::GroupRemove { id, .. }
@@ -115,8 +119,12 @@ impl Request {
         }
     }
 
-    /// Whether `record` is the change of a group that this request makes.
+    /// Whether `record` is the change of a group that this request makes, or says that what it takes back was taken back.
     pub(crate) fn may_write(&self, record: &Message) -> bool {
+        if let Request::Retract { conversation, cursor } = self {
+            let is_same = (conversation, cursor.seq) == (&record.conversation, record.target);
+            return is_same && record.kind == RecordKind::retracted;
+        }
         let Conversation::Group(group) = &record.conversation else { return false };
         let subject = record.subject.as_ref();
         match (self, record.kind) {

@@ -76,7 +76,7 @@ pub struct Ack {
     pub duplicate: bool,
 }
 
-/// A record of a conversation: what a user published, or a change of a group.
+/// A record of a conversation: what a user published, a change of a group, or that a message was taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Message {
@@ -93,6 +93,10 @@ pub struct Message {
     pub kind: RecordKind,
     pub subject: Option<String>,
     pub role: Role,
+    /// `retracted`: the seq of the message that its sender took back.
+    pub target: u64,
+    /// It was taken back: its body is gone.
+    pub is_retracted: bool,
 }
 
 impl Message {

@@ -18,7 +18,9 @@ mod conduct;
 mod error;
 mod floor;
 mod machine;
+mod nats;
 mod options;
+mod pinger;
 mod report;
 mod scenario;
 mod stage;
@@ -28,12 +30,13 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
+use serde::Serialize;
 
 use conduct::Watched;
 use error::Failure;
 use floor::FloorServer;
-use options::{Cli, Command, Common, Server, Settings};
-use report::Figures;
+use options::{BacklogOptions, Cli, ColdOptions, Command, Common, Peers, Server, Settings, Verify};
+use report::{BacklogFigures, ColdFigures, Figures};
 use scenario::Plan;
 
 /// Something was lost, duplicated, out of order or disconnected.
@@ -56,9 +59,12 @@ fn main() -> ExitCode {
 fn play(command: Command) -> Result<bool, Failure> {
     match command {
         Command::Idle { common, server, start_connections } => idle(&common, &server, start_connections),
-        Command::Direct { common, server } => direct(&common, &server),
-        Command::Group { common, server, members } => group(&common, &server, members),
+        Command::Direct { common, server, verify, peers } => direct(&common, &server, verify, peers),
+        Command::Group { common, server, verify, members } => group(&common, &server, verify, members),
+        Command::Backlog { common, server, backlog } => self::backlog(&common, &server, &backlog),
+        Command::Cold { common, server, cold } => self::cold(&common, &server, &cold),
         Command::Floor { common, members } => floor(&common, members),
+        Command::NatsFloor { options } => nats::run(&options),
         Command::FloorServer { cpu } => floor::serve(cpu).map(|()| true),
     }
 }
@@ -73,20 +79,59 @@ fn idle(common: &Common, server: &Server, start: Option<u32>) -> Result<bool, Fa
     measure("idle", plan, &settings, common, watched(server)?, start)
 }
 
-fn direct(common: &Common, server: &Server) -> Result<bool, Failure> {
-    let settings = Settings::from(common)?;
+fn direct(common: &Common, server: &Server, verify: Verify, peers: Peers) -> Result<bool, Failure> {
+    let settings = Settings::from(common)?.with(verify);
     let connections = at_least(common.connections.unwrap_or(CONNECTIONS), 2)?;
-    if connections % 2 == 1 {
-        return Err(Failure::Option(format!("--connections {connections}: pairs need an even number")));
-    }
-    let plan = Plan::direct(run_number(), connections, settings.cpus.len() as u32);
+    let workers = settings.cpus.len() as u32;
+    let plan = match peers {
+        Peers::Pairs if connections % 2 == 1 => {
+            return Err(Failure::Option(format!("--connections {connections}: pairs need an even number")));
+        }
+        Peers::Pairs => Plan::direct(run_number(), connections, workers),
+        Peers::Random => Plan::random(run_number(), connections, workers),
+    };
     measure("direct", plan, &settings, common, watched(server)?, None)
 }
 
-fn group(common: &Common, server: &Server, members: u32) -> Result<bool, Failure> {
-    let settings = Settings::from(common)?;
+fn group(common: &Common, server: &Server, verify: Verify, members: u32) -> Result<bool, Failure> {
+    let settings = Settings::from(common)?.with(verify);
     let plan = group_plan(common, &settings, members)?;
     measure("group", plan, &settings, common, watched(server)?, None)
+}
+
+fn backlog(common: &Common, server: &Server, options: &BacklogOptions) -> Result<bool, Failure> {
+    let settings = Settings::from(common)?.filling(common)?.all_at_once(common);
+    let BacklogOptions { users, messages, publishers, pings } = *options;
+    for (name, value) in [("--users", users), ("--messages", messages), ("--publishers", publishers)] {
+        positive(name, u64::from(value))?;
+    }
+    let plan = Plan::backlog(run_number(), publishers, users, messages, settings.cpus.len() as u32);
+    let outcome = conduct::backlog(plan, &settings, watched(server)?, pings)?;
+    let figures = BacklogFigures::from(&common.durability, &settings, &outcome);
+    show(common, &figures.table(), &figures)?;
+    Ok(figures.is_clean())
+}
+
+fn cold(common: &Common, server: &Server, options: &ColdOptions) -> Result<bool, Failure> {
+    let settings = Settings::from(common)?.filling(common)?;
+    let ColdOptions { conversations, messages, publishers, page, reads, readers, .. } = *options;
+    for (name, value) in
+        [("--conversations", conversations), ("--publishers", publishers), ("--page", page), ("--readers", readers)]
+    {
+        positive(name, u64::from(value))?;
+    }
+    positive("--messages", messages)?;
+    let run = options.run.map_or_else(run_number, |run| run.0);
+    let workers = settings.cpus.len() as u32;
+    let plan = Plan::cold(run, publishers.min(conversations), (conversations, messages), page, (reads, readers), workers);
+    let outcome = conduct::cold(plan, &settings, watched(server)?, options.half(), options.rest())?;
+    let figures = ColdFigures::from(&common.durability, &settings, &outcome);
+    show(common, &figures.table(), &figures)?;
+    Ok(figures.is_clean())
+}
+
+fn positive(name: &str, value: u64) -> Result<(), Failure> {
+    if value == 0 { Err(Failure::Option(format!("{name}: at least 1"))) } else { Ok(()) }
 }
 
 fn floor(common: &Common, members: u32) -> Result<bool, Failure> {
@@ -124,11 +169,14 @@ fn measure(
 ) -> Result<bool, Failure> {
     let outcome = conduct::conduct(plan, settings, server, start_connections)?;
     let figures = Figures::from(scenario, &common.durability, settings, &outcome);
-    print!("{}", report::table(&figures));
-    if let Some(path) = &common.json {
-        report::write_json(&figures, path)?;
-    }
+    show(common, &report::table(&figures), &figures)?;
     Ok(figures.is_clean())
+}
+
+/// The report: a table, and JSON where it is wanted.
+fn show(common: &Common, table: &str, figures: &impl Serialize) -> Result<(), Failure> {
+    print!("{table}");
+    common.json.as_ref().map_or(Ok(()), |path| report::write_json(figures, path))
 }
 
 /// A number that no other run of today has.

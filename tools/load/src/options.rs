@@ -2,20 +2,32 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::account::{HEADER_BYTES, Pace, WINDOW_MAX};
+use crate::conduct::Half;
 use crate::error::Failure;
 use crate::machine;
+use crate::nats::NatsOptions;
+
+/// Messages that each publisher has outstanding while it lays them in store.
+const FILL_WINDOW: u32 = 64;
+/// Logins under way at once.
+const LOGINS: u32 = 256;
 
 const EXAMPLES: &str = "\
 Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
   campanile-load group --members 1000 --payload 128 --window 1 --cpus 1 --server-cpus 0 --server-pid $PID --json group.json
   campanile-load direct --connections 1000 --payload 64 --window 1 --cpus 1 --server-cpus 0 --server-pid $PID
   campanile-load direct --connections 1000 --rate 50000 --cpus 1
+  campanile-load direct --connections 256 --window 64 --peers random --seconds 60 --cpus 1
   campanile-load idle --connections 15000 --start-connections 5000 --server-pid $PID
+  campanile-load direct --connections 256 --window 64 --verify
+  campanile-load backlog --users 10000 --messages 100 --pings --cpus 1
+  campanile-load cold --conversations 100000 --messages 1000000 --rest 90 --server-pid $PID
   campanile-load floor --members 1000 --payload 128 --window 1 --server-cpus 0 --cpus 1
 
 What is counted: `sent`, `acked`, `delivered`, `expected` and all latencies are of messages that were meant to be sent between the end of
@@ -49,12 +61,17 @@ pub enum Command {
         #[arg(long, value_name = "N")]
         start_connections: Option<u32>,
     },
-    /// Random pairs of users, each sends to the other.
+    /// Direct messages between users who are all online.
     Direct {
         #[command(flatten)]
         common: Common,
         #[command(flatten)]
         server: Server,
+        #[command(flatten)]
+        verify: Verify,
+        /// Who writes to whom.
+        #[arg(long, value_name = "HOW", default_value = "pairs")]
+        peers: Peers,
     },
     /// One publisher and a group of members, each on a connection of his own.
     Group {
@@ -62,9 +79,35 @@ pub enum Command {
         common: Common,
         #[command(flatten)]
         server: Server,
+        #[command(flatten)]
+        verify: Verify,
         /// Members who receive; the publisher is one more.
         #[arg(long, value_name = "M", default_value_t = 1000)]
         members: u32,
+    },
+    /// Users for whom messages wait log in all at once: how long until each has all of his.
+    ///
+    /// First some publishers lay the messages in store, each user's spread over all of them, with --window outstanding each. Then all users
+    /// connect, without a cursor. Each must get each of his messages once, in order within its conversation.
+    Backlog {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        backlog: BacklogOptions,
+    },
+    /// Reads the newest messages of random direct conversations that nobody has used for a while.
+    ///
+    /// First some publishers lay messages in store, in all conversations in turn. To read from a server that was started anew meanwhile, fill with
+    /// --only fill, and then read with --only read --run and the number that the report of the first run names, and the same options otherwise.
+    Cold {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        cold: ColdOptions,
     },
     /// The yardstick: `group` against a bare server that this program starts itself: one thread, one send() per member and message.
     Floor {
@@ -74,6 +117,11 @@ pub enum Command {
         #[arg(long, value_name = "M", default_value_t = 1000)]
         members: u32,
     },
+    /// Another yardstick: publishes to a file stream of a nats-server with JetStream, and counts its acks.
+    NatsFloor {
+        #[command(flatten)]
+        options: NatsOptions,
+    },
     /// The bare server of `floor`; it ends with its standard input.
     #[command(hide = true)]
     FloorServer {
@@ -81,6 +129,15 @@ pub enum Command {
         #[arg(long)]
         cpu: Option<usize>,
     },
+}
+
+/// Who writes to whom in `direct`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Peers {
+    /// Random pairs, each sends to the other: half as many conversations as users
+    Pairs,
+    /// Each message goes to a random one of the others: about as many conversations as there are pairs of users
+    Random,
 }
 
 /// Which server.
@@ -94,6 +151,108 @@ pub struct Server {
     pub server_pid: Option<u32>,
 }
 
+/// What waits for whom.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct BacklogOptions {
+    /// Users who log in at once.
+    #[arg(long, value_name = "U", default_value_t = 1000)]
+    pub users: u32,
+    /// Messages that wait for each of them.
+    #[arg(long, value_name = "B", default_value_t = 100)]
+    pub messages: u32,
+    /// Who send them.
+    #[arg(long, value_name = "P", default_value_t = 4)]
+    pub publishers: u32,
+    /// Also pings from a session that has nothing to do with it, before and meanwhile, every 10 ms.
+    #[arg(long)]
+    pub pings: bool,
+}
+
+/// What is laid in store and how it is read.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ColdOptions {
+    /// Direct conversations.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub conversations: u32,
+    /// Messages in all of them together.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub messages: u64,
+    /// Users who send them, to others who are never there.
+    #[arg(long, value_name = "P", default_value_t = 100)]
+    pub publishers: u32,
+    /// Newest messages that are wanted of a conversation.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub page: u32,
+    /// Pages that are read.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub reads: u64,
+    /// Reads that are under way at once.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub readers: u32,
+    /// Seconds of rest before reading. After filling: more than `conversation_idle_ms` of the server, for conversations to leave its memory; after
+    /// a start of the server: for the readers' sessions to be up to date.
+    #[arg(long, value_name = "S", default_value_t = 0.0)]
+    pub rest: f64,
+    /// Only fill, or only read.
+    #[arg(long, value_name = "HALF")]
+    pub only: Option<OnlyHalf>,
+    /// Number of the run that filled, for --only read.
+    #[arg(long, value_name = "HEX")]
+    pub run: Option<RunNumber>,
+}
+
+/// Half of `cold`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnlyHalf {
+    /// Lay in store
+    Fill,
+    /// Read what another run laid in store
+    Read,
+}
+
+/// The number of a run, as reports write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunNumber(pub u32);
+
+impl FromStr for RunNumber {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        u32::from_str_radix(text, 16)
+            .map(RunNumber)
+            .map_err(|_| "write the number that the report names, such as 1a2b3c4d".to_owned())
+    }
+}
+
+impl ColdOptions {
+    /// What is to be played.
+    pub fn half(&self) -> Half {
+        match self.only {
+            Some(OnlyHalf::Fill) => Half::Fill,
+            Some(OnlyHalf::Read) => Half::Read,
+            None => Half::Both,
+        }
+    }
+
+    /// The rest before reading.
+    pub fn rest(&self) -> Duration {
+        Duration::from_secs_f64(self.rest.clamp(0.0, 86_400.0))
+    }
+}
+
+/// Whether what was acknowledged is looked for afterwards.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Verify {
+    /// After the run each log is read back by the users concerned (of a group: its owner and the last member), and every message that was
+    /// acknowledged is looked for: at its epoch and seq, with its sender and body, and nowhere else.
+    #[arg(long)]
+    pub verify: bool,
+    /// Places of logs that are remembered for that, 8 bytes each (twice as much while the workers' are put together); what is acknowledged
+    /// beyond them is counted and not checked.
+    #[arg(long, value_name = "N", default_value_t = 32_000_000, requires = "verify")]
+    pub verify_places: usize,
+}
+
 /// What every scenario has.
 #[derive(Debug, Args)]
 pub struct Common {
@@ -104,7 +263,7 @@ pub struct Common {
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
     pub payload: usize,
     /// Seconds that are measured.
-    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    #[arg(long, visible_alias = "seconds", value_name = "S", default_value_t = 10.0)]
     pub duration: f64,
     /// Seconds before that, at the same load, that are not.
     #[arg(long, value_name = "S", default_value_t = 2.0)]
@@ -113,7 +272,7 @@ pub struct Common {
     #[arg(long, value_name = "LIST")]
     pub cpus: Option<String>,
     /// Closed loop: messages that each publisher has outstanding; one is outstanding until its ack and all its deliveries were read
-    /// [default: 1].
+    /// [default: 1; backlog and cold: 64].
     #[arg(long, value_name = "W", conflicts_with = "rate")]
     pub window: Option<u32>,
     /// Open loop: messages per second, over all publishers. Latency counts from when a message was meant to be sent.
@@ -126,7 +285,7 @@ pub struct Common {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Label for the report: the durability that the server was configured with.
-    #[arg(long, value_name = "NAME", default_value = "memory")]
+    #[arg(long, value_name = "NAME", default_value = "not told")]
     pub durability: String,
     /// Seconds without progress after which what is outstanding at the end counts as lost.
     #[arg(long, value_name = "S", default_value_t = 10.0)]
@@ -135,9 +294,9 @@ pub struct Common {
     /// searches long for a free one once half of them are taken.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub per_address: u32,
-    /// Logins under way at once, over all workers.
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    pub logins: u32,
+    /// Logins under way at once, over all workers [default: 256; backlog: all].
+    #[arg(long, value_name = "N")]
+    pub logins: Option<u32>,
 }
 
 /// The options of a run, checked.
@@ -163,6 +322,8 @@ pub struct Settings {
     pub per_address: u32,
     /// Logins under way at once, for each worker.
     pub logins_per_worker: usize,
+    /// Places that are remembered for reading back, if that is wanted.
+    pub verify_places: Option<usize>,
 }
 
 impl Settings {
@@ -186,9 +347,33 @@ impl Settings {
             server_cpus,
             drain: Duration::from_secs_f64(common.drain),
             per_address: common.per_address,
-            logins_per_worker: (common.logins as usize / cpus.len()).max(1),
+            logins_per_worker: (common.logins.unwrap_or(LOGINS) as usize / cpus.len()).max(1),
             cpus,
+            verify_places: None,
         })
+    }
+
+    /// The same for laying in store, which has a window that keeps a server busy, unless it was said which.
+    ///
+    /// # Errors
+    /// A rate was asked for.
+    pub fn filling(self, common: &Common) -> Result<Settings, Failure> {
+        if common.rate.is_some() {
+            return Err(Failure::Option("--rate: this scenario sends as fast as --window allows".to_owned()));
+        }
+        Ok(Settings { pace: Pace::Window(common.window.unwrap_or(FILL_WINDOW)), ..self })
+    }
+
+    /// The same, with as many logins at once as there are, unless it was said how many.
+    #[must_use]
+    pub fn all_at_once(self, common: &Common) -> Settings {
+        if common.logins.is_some() { self } else { Settings { logins_per_worker: usize::MAX, ..self } }
+    }
+
+    /// The same, and what was acknowledged is read back.
+    #[must_use]
+    pub fn with(self, verify: Verify) -> Settings {
+        Settings { verify_places: verify.verify.then_some(verify.verify_places), ..self }
     }
 }
 
@@ -291,6 +476,12 @@ mod tests {
         let cli = Cli::try_parse_from(line.split_ascii_whitespace()).map_err(|e| Failure::Option(e.to_string()))?;
         let Command::Floor { common, .. } = cli.command else { panic!("the test asks for floor") };
         Settings::from(&common)
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
     }
 
     #[test]

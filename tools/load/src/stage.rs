@@ -17,15 +17,38 @@ pub enum Step {
     Create = 1,
     /// Members join.
     Join = 2,
+    /// Messages are laid in store.
+    Fill = 3,
+    /// Their senders say that they have read them.
+    Receipts = 4,
+    /// Pages are read.
+    Read = 5,
     /// Publishing, from and until the times that are told.
-    Run = 3,
+    Run = 6,
     /// Nothing is published; what is outstanding is read.
-    Drain = 4,
+    Drain = 7,
+    /// Workers hand in what was acknowledged.
+    HandIn = 8,
+    /// It is read back.
+    ReadBack = 9,
     /// Workers end.
-    Stop = 5,
+    Stop = 10,
 }
 
-const STEPS: [Step; 6] = [Step::LogIn, Step::Create, Step::Join, Step::Run, Step::Drain, Step::Stop];
+/// By their numbers.
+const STEPS: [Step; 11] = [
+    Step::LogIn,
+    Step::Create,
+    Step::Join,
+    Step::Fill,
+    Step::Receipts,
+    Step::Read,
+    Step::Run,
+    Step::Drain,
+    Step::HandIn,
+    Step::ReadBack,
+    Step::Stop,
+];
 
 /// What a worker did so far, for progress and for knowing when a step is over. Written by that worker once per turn.
 #[derive(Debug, Default)]
@@ -45,6 +68,18 @@ pub struct Block {
     pub acked: AtomicU64,
     /// See [`crate::account::Tally`].
     pub read: AtomicU64,
+    /// Receipts that were answered.
+    pub receipts: AtomicU64,
+    /// Pages read.
+    pub pages: AtomicU64,
+    /// Users who have all that was laid in store for them.
+    pub caught_up: AtomicU64,
+    /// 1 when its ledger was handed in.
+    pub handed_in: AtomicU64,
+    /// Logs read back.
+    pub readings: AtomicU64,
+    /// Messages in them.
+    pub read_back: AtomicU64,
     /// Error frames, goaways and disconnects together.
     pub troubles: AtomicU64,
 }
@@ -60,6 +95,12 @@ pub struct Totals {
     pub refused: u64,
     pub acked: u64,
     pub read: u64,
+    pub receipts: u64,
+    pub pages: u64,
+    pub caught_up: u64,
+    pub handed_in: u64,
+    pub readings: u64,
+    pub read_back: u64,
     pub troubles: u64,
 }
 
@@ -72,6 +113,8 @@ pub struct Stage {
     publish_from_ns: AtomicU64,
     measure_from_ns: AtomicU64,
     measure_until_ns: AtomicU64,
+    /// When a worker last read acks.
+    last_ack_ns: AtomicU64,
     /// One for each worker.
     pub blocks: Vec<Block>,
 }
@@ -86,6 +129,7 @@ impl Stage {
             publish_from_ns: AtomicU64::new(u64::MAX),
             measure_from_ns: AtomicU64::new(u64::MAX),
             measure_until_ns: AtomicU64::new(u64::MAX),
+            last_ack_ns: AtomicU64::new(0),
             blocks: (0..workers).map(|_| Block::default()).collect(),
         }
     }
@@ -132,6 +176,18 @@ impl Stage {
         self.measure_from_ns.load(Ordering::Relaxed)..self.measure_until_ns.load(Ordering::Relaxed)
     }
 
+    /// Acks were read now, by any worker. Gives how long there had been none, as far as that lies in the measured time.
+    pub fn acks_read(&self, now_ns: u64) -> u64 {
+        let before = self.last_ack_ns.fetch_max(now_ns, Ordering::Relaxed);
+        within(before..now_ns, &self.measured())
+    }
+
+    /// For how long there has been no ack at the end of the measured time.
+    pub fn without_ack_ns(&self) -> u64 {
+        let measured = self.measured();
+        within(self.last_ack_ns.load(Ordering::Relaxed)..measured.end, &measured)
+    }
+
     /// All that was done so far.
     pub fn totals(&self) -> Totals {
         self.blocks.iter().fold(Totals::default(), |sum, b| Totals {
@@ -142,6 +198,12 @@ impl Stage {
             refused: sum.refused + b.refused.load(Ordering::Relaxed),
             acked: sum.acked + b.acked.load(Ordering::Relaxed),
             read: sum.read + b.read.load(Ordering::Relaxed),
+            receipts: sum.receipts + b.receipts.load(Ordering::Relaxed),
+            pages: sum.pages + b.pages.load(Ordering::Relaxed),
+            caught_up: sum.caught_up + b.caught_up.load(Ordering::Relaxed),
+            handed_in: sum.handed_in + b.handed_in.load(Ordering::Relaxed),
+            readings: sum.readings + b.readings.load(Ordering::Relaxed),
+            read_back: sum.read_back + b.read_back.load(Ordering::Relaxed),
             troubles: sum.troubles + b.troubles.load(Ordering::Relaxed),
         })
     }
@@ -155,9 +217,26 @@ impl Totals {
     }
 }
 
+/// How much of a span lies within the measured time.
+fn within(span: Range<u64>, measured: &Range<u64>) -> u64 {
+    span.end.min(measured.end).saturating_sub(span.start.max(measured.start))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stall_counts_over_all_workers_and_within_the_measured_time() {
+        let stage = Stage::new(2);
+        assert_eq!((stage.acks_read(50), stage.without_ack_ns()), (0, 0), "nothing is measured yet");
+        stage.schedule(0, 100..1000);
+        assert_eq!(stage.acks_read(130), 30, "from the beginning on");
+        assert_eq!(stage.acks_read(430), 300);
+        assert_eq!(stage.acks_read(430), 0, "another worker had some at the same time");
+        assert_eq!(stage.without_ack_ns(), 570);
+        assert_eq!(stage.acks_read(1200), 570);
+    }
 
     #[test]
     fn a_run_is_settled_when_all_is_answered_and_read() {

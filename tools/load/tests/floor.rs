@@ -1,22 +1,11 @@
 //! The whole program against its own floor server: everything that is sent arrives once and in order, and the report says so.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+mod support;
+
+use std::process::Output;
 
 use serde_json::Value;
-
-/// Runs the program; the JSON is that of this run.
-fn load(name: &str, arguments: &str) -> (Output, Value) {
-    let json = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.json"));
-    let output = Command::new(env!("CARGO_BIN_EXE_campanile-load"))
-        .args(arguments.split_ascii_whitespace())
-        .arg("--json")
-        .arg(&json)
-        .output()
-        .expect("the program starts");
-    let text = std::fs::read_to_string(&json).unwrap_or_default();
-    (output, serde_json::from_str(&text).unwrap_or(Value::Null))
-}
+use support::load;
 
 fn assert_clean(output: &Output, figures: &Value) {
     let said = String::from_utf8_lossy(&output.stderr);

@@ -77,6 +77,8 @@ fn message(conversation: Conversation, seq: u64) -> Message {
         kind: RecordKind::message,
         subject: None,
         role: Role::none,
+        target: 0,
+        is_retracted: false,
     }
 }
 
@@ -647,4 +649,44 @@ fn a_change_that_only_looks_like_ones_own_or_has_no_ack_is_told() {
     machine.handle_lost(0, Disconnect::ClosedByServer, 0);
     assert_eq!(machine.poll_outcome(), Some((add, Err(RequestError::ConnectionLost))));
     assert_eq!(events(&mut machine)[0], "record 6");
+}
+
+/// A machine that takes back message 5 of the team, and the request's ref.
+fn taking_back() -> (Machine, u64) {
+    let mut machine = up();
+    receive(&mut machine, 6);
+    assert_eq!(events(&mut machine), ["message 6 resume 6"]);
+    let reference = machine.handle_request(Request::Retract { conversation: team(), cursor: cursor(5) });
+    assert!(matches!(machine.poll_transmit(0), Some(Outgoing::Request { .. })));
+    (machine, reference)
+}
+
+#[test]
+fn taking_back_writes_a_record_that_the_ack_tells() {
+    let (mut machine, reference) = taking_back();
+    answer(&mut machine, reference, ack(7));
+    receive(&mut machine, 8);
+    assert_eq!(events(&mut machine), ["acked 7", "message 8 resume 8"]);
+    assert_eq!(machine.poll_outcome(), Some((reference, Ok(ack(7)))));
+}
+
+#[test]
+fn taking_back_again_names_the_message_and_moves_no_cursor_back() {
+    let (mut machine, reference) = taking_back();
+    let before = Answer::Ack(Ack { cursor: cursor(5), time_ms: 0, duplicate: true });
+    answer(&mut machine, reference, before.clone());
+    receive(&mut machine, 7);
+    assert_eq!(events(&mut machine), ["message 7 resume 7"]);
+    assert_eq!(machine.poll_outcome(), Some((reference, Ok(before))));
+}
+
+#[test]
+fn taking_back_goes_on_after_a_reconnect_and_the_record_of_the_first_try_is_told() {
+    let (mut machine, reference) = taking_back();
+    reconnect(&mut machine, 0);
+    assert!(matches!(machine.poll_transmit(0), Some(Outgoing::Request { reference: again, .. }) if again == reference));
+    let record = Message { kind: RecordKind::retracted, target: 5, sender: "alice".into(), ..message(team(), 7) };
+    machine.handle_frame(0, Incoming::Message(record), 0);
+    answer(&mut machine, reference, Answer::Ack(Ack { cursor: cursor(5), time_ms: 0, duplicate: true }));
+    assert_eq!(events(&mut machine), ["record 7"]);
 }

@@ -15,7 +15,8 @@ pub struct Header {
     pub publisher: u32,
     /// The place that the message has in its publisher's window.
     pub place: u32,
-    /// 0, 1, 2 ... per publisher. Each attempt has its own number; a refused one leaves a hole on purpose.
+    /// 0, 1, 2 ... per publisher, or per publisher and receiver where each message has another one. Each attempt has its own number; a
+    /// refused one leaves a hole on purpose.
     pub seq: u64,
     /// When it was meant to be sent, in ns since the run's origin, the same clock on all workers.
     pub intended_ns: u64,

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use hdrhistogram::Histogram;
 
-use super::{Arrival, Attempt};
+use super::{Arrival, Attempt, Verified};
 
 /// Longest latency that is told apart, in ns (one hour).
 const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
@@ -48,6 +48,18 @@ pub struct Tally {
     pub disconnects: u64,
     /// Smallest window of a welcome.
     pub server_window: Option<u32>,
+    /// Longest time in which no worker read an ack, ns (measured).
+    pub stall_ns: u64,
+    /// Begin of a late user's connection to the last message that was laid in store for him, ns.
+    pub catch_up: Histogram<u64>,
+    /// From the moment at which all began to that message, ns.
+    pub caught_up_after: Histogram<u64>,
+    /// Request of a page to its arrival, ns.
+    pub reads: Histogram<u64>,
+    /// Pages that did not hold what they should.
+    pub wrong_pages: u64,
+    /// What reading back found.
+    pub verified: Verified,
     /// Intended send to delivery read, ns (measured).
     pub latency: Histogram<u64>,
     /// Intended send to ack read, ns (measured).
@@ -75,6 +87,12 @@ impl Default for Tally {
             goaways: BTreeMap::new(),
             disconnects: 0,
             server_window: None,
+            stall_ns: 0,
+            catch_up: histogram(),
+            caught_up_after: histogram(),
+            reads: histogram(),
+            wrong_pages: 0,
+            verified: Verified::default(),
             latency: histogram(),
             ack_latency: histogram(),
         }
@@ -160,6 +178,16 @@ impl Tally {
         }
         if let Some(window) = other.server_window {
             self.window(window);
+        }
+        self.stall_ns = self.stall_ns.max(other.stall_ns);
+        self.verified.add(&other.verified);
+        self.wrong_pages += other.wrong_pages;
+        for (own, other) in [
+            (&mut self.catch_up, &other.catch_up),
+            (&mut self.caught_up_after, &other.caught_up_after),
+            (&mut self.reads, &other.reads),
+        ] {
+            own.add(other).expect("both have the same range");
         }
         self.latency.add(&other.latency).expect("both have the same range");
         self.ack_latency.add(&other.ack_latency).expect("both have the same range");

@@ -6,7 +6,7 @@ use campanile::wire::schema::{CloseCode, ErrorCode};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::account::Pace;
+use crate::account::{Pace, Tally, Verified};
 use crate::conduct::{Memory, Outcome};
 use crate::machine::{self, Facts};
 use crate::options::Settings;
@@ -26,7 +26,8 @@ pub struct Latency {
 }
 
 impl Latency {
-    fn from(histogram: &Histogram<u64>) -> Latency {
+    /// Quantiles of nanoseconds.
+    pub fn from(histogram: &Histogram<u64>) -> Latency {
         let us = |ns: u64| (ns as f64 / 100.0).round() / 10.0;
         let quantile = |q: f64| us(histogram.value_at_quantile(q));
         Latency { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99), p999: quantile(0.999), max: us(histogram.max()) }
@@ -90,8 +91,15 @@ pub struct Figures {
     /// Draining ended because nothing came any more.
     pub drain_gave_up: bool,
 
+    /// What was found when all that was acknowledged was read back.
+    pub verified: Option<Verified>,
+
     /// Acks read in the measured time.
     pub acks_per_s: f64,
+    /// The same in each minute of it; the last one may be shorter.
+    pub acks_per_s_by_minute: Vec<f64>,
+    /// Longest part of the measured time in which no ack was read.
+    pub longest_stall_ms: Option<f64>,
     /// Deliveries read in the measured time.
     pub deliveries_per_s: f64,
     /// Intended send to delivery read.
@@ -172,11 +180,14 @@ impl Figures {
             refused: tally.refused,
             gaps: tally.gaps,
             records: tally.records,
-            errors: named(&tally.errors, |code| ErrorCode(code).variant_name()),
-            goaways: named(&tally.goaways, |code| CloseCode(code).variant_name()),
+            errors: codes_of_errors(tally),
+            goaways: codes_of_goaways(tally),
             disconnects: tally.disconnects,
             drain_gave_up: outcome.drain_gave_up,
+            verified: outcome.verified.clone(),
             acks_per_s: (last.acked - first.acked) as f64 / measured_s,
+            acks_per_s_by_minute: outcome.acks_per_s_by_minute.clone(),
+            longest_stall_ms: (plan.publishers() > 0).then_some(outcome.stall_ns as f64 / 1e6),
             deliveries_per_s: read as f64 / measured_s,
             latency_us: Latency::from(&tally.latency),
             ack_latency_us: Latency::from(&tally.ack_latency),
@@ -200,14 +211,25 @@ impl Figures {
         }
     }
 
-    /// Whether every message came once, in order, over connections that stayed.
+    /// Whether every message came once, in order, over connections that stayed, and was found again where it was looked for.
     pub fn is_clean(&self) -> bool {
-        self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects == 0
+        let troubles = self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects;
+        troubles == 0 && self.verified.as_ref().is_none_or(Verified::is_clean)
     }
 }
 
 fn window(pace: Pace) -> Option<u32> {
     if let Pace::Window(window) = pace { Some(window) } else { None }
+}
+
+/// Error frames by name.
+pub(super) fn codes_of_errors(tally: &Tally) -> BTreeMap<String, u64> {
+    named(&tally.errors, |code| ErrorCode(code).variant_name())
+}
+
+/// GoAway frames by name.
+pub(super) fn codes_of_goaways(tally: &Tally) -> BTreeMap<String, u64> {
+    named(&tally.goaways, |code| CloseCode(code).variant_name())
 }
 
 fn named(codes: &BTreeMap<u16, u64>, name: impl Fn(u16) -> Option<&'static str>) -> BTreeMap<String, u64> {

@@ -1,12 +1,18 @@
 //! The figures of a run: computed once, shown as a table and as JSON.
 
+mod backlog;
+mod cold;
 mod figures;
 mod table;
 
 use std::path::Path;
 
+use serde::Serialize;
+
+pub use backlog::BacklogFigures;
+pub use cold::ColdFigures;
 pub use figures::{Figures, Latency};
-pub use table::table;
+pub use table::{Table, latency, table};
 
 use crate::error::Failure;
 
@@ -14,7 +20,7 @@ use crate::error::Failure;
 ///
 /// # Errors
 /// [`Failure::Report`].
-pub fn write_json(figures: &Figures, path: &Path) -> Result<(), Failure> {
+pub fn write_json(figures: &impl Serialize, path: &Path) -> Result<(), Failure> {
     let mut text = serde_json::to_string_pretty(figures).expect("figures are numbers and texts");
     text.push('\n');
     std::fs::write(path, text).map_err(|e| Failure::Report(path.to_owned(), e))

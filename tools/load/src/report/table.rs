@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Figures, Latency};
+use crate::account::Verified;
 
 /// The figures for people: what has no value is left out.
 pub fn table(f: &Figures) -> String {
@@ -16,22 +17,59 @@ pub fn table(f: &Figures) -> String {
     server(&mut t, f);
     t.row("client CPU", &format!("{:.0} % of cores {:?}", f.client_cpu_busy * 100.0, f.cpus));
     troubles(&mut t, f);
-    t.0
+    t.text()
 }
 
+/// Rows of names and values.
 #[derive(Default)]
-struct Table(String);
+pub struct Table(String);
 
 impl Table {
-    fn row(&mut self, name: &str, value: &str) {
+    /// A row.
+    pub fn row(&mut self, name: &str, value: &str) {
         writeln!(self.0, "{name:<28}{value}").expect("a string takes all text");
     }
 
-    fn optional(&mut self, name: &str, value: Option<String>) {
+    /// A row, where there is a value.
+    pub fn optional(&mut self, name: &str, value: Option<String>) {
         if let Some(value) = value {
             self.row(name, &value);
         }
     }
+
+    /// Acks per second in each minute, where there is more than one.
+    pub fn minutes(&mut self, rates: &[f64]) {
+        for (minute, rate) in (1..).zip(rates).filter(|_| rates.len() > 1) {
+            self.row(&format!("  minute {minute}"), &format!("{rate:.0} acks per second"));
+        }
+    }
+
+    /// Counts of what should not be; what is not is left out.
+    pub fn counts(&mut self, counts: &[(&str, u64)]) {
+        for (name, count) in counts {
+            self.optional(name, (*count > 0).then(|| count.to_string()));
+        }
+    }
+
+    /// Codes with their counts.
+    pub(super) fn codes(&mut self, name: &str, counts: &BTreeMap<String, u64>) {
+        self.optional(name, list(counts));
+    }
+
+    /// All rows.
+    pub fn text(self) -> String {
+        self.0
+    }
+}
+
+/// A share as people read it.
+pub(super) fn percent(share: f64) -> f64 {
+    share * 100.0
+}
+
+/// Bytes as people read them.
+pub(super) fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 fn scenario(f: &Figures) -> String {
@@ -49,21 +87,31 @@ fn messages(t: &mut Table, f: &Figures) {
     t.row("sent / acked", &format!("{} / {}   ({:.0} acks per second)", f.sent, f.acked, f.acks_per_s));
     t.row("delivered / expected", &format!("{} / {}   ({:.0} per second)", f.delivered, f.expected, f.deliveries_per_s));
     t.row("lost, duplicated, disorder", &format!("{}, {}, {}", f.lost, f.duplicated, f.out_of_order));
+    t.optional("read back / expected", f.verified.as_ref().map(read_back));
     t.row("delivery latency, us", &latency(&f.latency_us));
     t.row("ack latency, us", &latency(&f.ack_latency_us));
+    t.optional("longest without an ack", f.longest_stall_ms.map(|ms| format!("{ms:.1} ms")));
+    t.minutes(&f.acks_per_s_by_minute);
 }
 
-fn latency(l: &Latency) -> String {
+/// What is missing comes first: it is what the reading is for.
+fn read_back(v: &Verified) -> String {
+    let counts = format!("{} / {}   ({} missing, {} different", v.read_back, v.expected, v.missing, v.different);
+    let rest = [(v.twice, "twice"), (v.holes, "holes"), (v.same_place, "acks for one place"), (v.unchecked, "not checked")];
+    let rest: String = rest.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!(", {n} {what}")).collect();
+    format!("{counts}{rest}; {} acked, {} logs read)", v.acked, v.readings)
+}
+
+/// Quantiles as people read them.
+pub fn latency(l: &Latency) -> String {
     format!("p50 {:.1}  p90 {:.1}  p99 {:.1}  p999 {:.1}  max {:.1}", l.p50, l.p90, l.p99, l.p999, l.max)
 }
 
 fn server(t: &mut Table, f: &Figures) {
-    let percent = |share: f64| share * 100.0;
     t.optional("server cores", f.server_cpu_busy.map(|b| format!("{:.1} % busy of {:?}", percent(b), f.server_cpus)));
     t.optional("  per delivery", f.server_cpu_us_per_delivery.map(|us| format!("{us:.3} us")));
     t.optional("server process", f.server_process_cpu.map(|b| format!("{:.1} % of a core", percent(b))));
     t.optional("  per delivery", f.server_process_cpu_us_per_delivery.map(|us| format!("{us:.3} us")));
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     t.optional(
         "server memory",
         f.server_rss_start_bytes
@@ -78,22 +126,27 @@ fn server(t: &mut Table, f: &Figures) {
 }
 
 fn troubles(t: &mut Table, f: &Figures) {
-    for (name, count) in [
+    t.counts(&[
         ("disconnects", f.disconnects),
         ("unexpected frames", f.unexpected),
         ("gaps and skips", f.gaps),
         ("refused publishes", f.refused),
-    ] {
-        t.optional(name, (count > 0).then(|| count.to_string()));
-    }
-    t.optional("errors", list(&f.errors));
-    t.optional("goaways", list(&f.goaways));
+    ]);
+    t.codes("errors", &f.errors);
+    t.codes("goaways", &f.goaways);
     let notes = [
         (
             f.client_was_the_limit,
             "this program was out of CPU: the figures may be its limit, not the server's; give it more --cpus",
         ),
-        (f.unsent > 0, "the server did not keep up with --rate: the latencies leave out messages that were never sent"),
+        (
+            f.unsent > 0 && f.rate_per_s.is_some(),
+            "the server did not keep up with --rate: the latencies leave out messages that were never sent",
+        ),
+        (
+            f.verified.as_ref().is_some_and(|v| v.unchecked > 0),
+            "more was acknowledged than is remembered for --verify; see --verify-places",
+        ),
         (f.drain_gave_up, "at the end nothing came any more while messages were outstanding; see --drain"),
         (window_was_cut(f), "--window is above the server's window; no more than that were ever unanswered"),
     ];

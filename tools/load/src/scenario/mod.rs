@@ -1,10 +1,17 @@
 //! Who connects, who publishes to whom. A plan is pure: workers carry it out, the report counts by it.
 
 mod direct;
+mod fill;
 mod group;
 mod idle;
 
+use std::fmt::Write;
+
 use campanile::id::Address;
+
+use crate::account::Log;
+
+pub use fill::{Fill, Stock};
 
 /// What a connection does once it is logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,10 +20,39 @@ pub enum Role {
     Idle,
     /// Publishes to the user of this other connection, and receives from it.
     Pair(u32),
+    /// Publishes each message to the user of a random other connection, and receives from all of them.
+    Anyone,
     /// Creates the group and publishes to it.
     Owner,
     /// Joins the group and receives what its owner publishes.
     Member,
+    /// Lays messages in store for users who are not there.
+    Filler,
+    /// Comes later and receives what was laid in store for its user.
+    Late,
+}
+
+/// Whose messages a connection receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody's.
+    Nobody,
+    /// Those of this connection.
+    One(u32),
+    /// Those of all connections below `end` but one.
+    #[allow(missing_docs)]
+    Below { end: u32, except: u32 },
+}
+
+impl Source {
+    /// Whether it receives the messages of that connection.
+    pub fn includes(self, publisher: u32) -> bool {
+        match self {
+            Source::Nobody => false,
+            Source::One(one) => one == publisher,
+            Source::Below { end, except } => publisher < end && publisher != except,
+        }
+    }
 }
 
 /// Which of the scenarios.
@@ -26,6 +62,15 @@ pub enum Kind {
     Idle,
     /// Random pairs. User number of each connection; neighbours are a pair.
     Direct(Vec<u32>),
+    /// Everyone to everyone.
+    Random,
+    /// So many messages are laid in store for each of so many users by so many publishers; then all of them log in.
+    #[allow(missing_docs)]
+    Backlog { publishers: u32, users: u32, messages: u32 },
+    /// So many messages are laid in store in so many direct conversations of so many publishers, who then read the last `page` of random ones:
+    /// `reads` times, `readers` at once.
+    #[allow(missing_docs)]
+    Cold { publishers: u32, conversations: u32, messages: u64, page: u32, reads: u64, readers: u32 },
     /// One publisher and so many members; what connections are left over do nothing.
     Group(u32),
 }
@@ -54,26 +99,48 @@ impl Plan {
         Plan { run, kind: Kind::Direct(direct::shuffled(run, connections)), connections, workers }
     }
 
+    /// Everyone to random others; `connections` is at least 2.
+    pub fn random(run: u32, connections: u32, workers: u32) -> Plan {
+        Plan { run, kind: Kind::Random, connections, workers }
+    }
+
     /// One publisher and `members`, below `connections`.
     pub fn group(run: u32, members: u32, connections: u32, workers: u32) -> Plan {
         Plan { run, kind: Kind::Group(members), connections, workers }
     }
 
+    /// Messages wait for users who then log in at once.
+    pub fn backlog(run: u32, publishers: u32, users: u32, messages: u32, workers: u32) -> Plan {
+        Plan { run, kind: Kind::Backlog { publishers, users, messages }, connections: publishers + users, workers }
+    }
+
+    /// Conversations are laid in store and read.
+    pub fn cold(run: u32, publishers: u32, stock: (u32, u64), page: u32, reads: (u64, u32), workers: u32) -> Plan {
+        let ((conversations, messages), (reads, readers)) = (stock, reads);
+        let kind = Kind::Cold { publishers, conversations, messages, page, reads, readers };
+        Plan { run, kind, connections: publishers, workers }
+    }
+
     /// What a connection does.
     pub fn role(&self, index: u32) -> Role {
-        match &self.kind {
+        match self.kind {
             Kind::Idle => idle::role(),
             Kind::Direct(_) => direct::role(index),
-            Kind::Group(members) => group::role(index, *members),
+            Kind::Random => Role::Anyone,
+            Kind::Backlog { publishers, .. } if index >= publishers => Role::Late,
+            Kind::Backlog { .. } | Kind::Cold { .. } => Role::Filler,
+            Kind::Group(members) => group::role(index, members),
         }
     }
 
-    /// The connection whose messages this one receives.
-    pub fn source(&self, index: u32) -> Option<u32> {
+    /// Whose messages a connection receives.
+    pub fn source(&self, index: u32) -> Source {
         match self.role(index) {
-            Role::Pair(peer) => Some(peer),
-            Role::Member => Some(group::OWNER),
-            Role::Idle | Role::Owner => None,
+            Role::Pair(peer) => Source::One(peer),
+            Role::Anyone => Source::Below { end: self.connections, except: index },
+            Role::Member => Source::One(group::OWNER),
+            Role::Late => Source::Below { end: self.publishers(), except: index },
+            Role::Idle | Role::Owner | Role::Filler => Source::Nobody,
         }
     }
 
@@ -86,16 +153,31 @@ impl Plan {
     pub fn publishers(&self) -> u32 {
         match self.kind {
             Kind::Idle => 0,
-            Kind::Direct(_) => self.connections,
+            Kind::Direct(_) | Kind::Random => self.connections,
+            Kind::Backlog { publishers, .. } | Kind::Cold { publishers, .. } => publishers,
             Kind::Group(_) => 1,
         }
     }
 
-    /// Receivers of each message.
+    /// What the publishers lay in store, if they do.
+    pub fn stock(&self) -> Option<Stock> {
+        match self.kind {
+            Kind::Backlog { users, messages, .. } => Some(Stock::PerUser { users, messages }),
+            Kind::Cold { conversations, messages, .. } => Some(Stock::Conversations { conversations, messages }),
+            Kind::Idle | Kind::Direct(_) | Kind::Random | Kind::Group(_) => None,
+        }
+    }
+
+    /// Pages that are to be read.
+    pub fn reads(&self) -> u64 {
+        if let Kind::Cold { reads, .. } = self.kind { reads } else { 0 }
+    }
+
+    /// Receivers of each message who are there when it is published.
     pub fn fan_out(&self) -> u32 {
         match self.kind {
-            Kind::Idle => 0,
-            Kind::Direct(_) => 1,
+            Kind::Idle | Kind::Backlog { .. } | Kind::Cold { .. } => 0,
+            Kind::Direct(_) | Kind::Random => 1,
             Kind::Group(members) => members,
         }
     }
@@ -107,11 +189,23 @@ impl Plan {
 
     /// The user who logs in on a connection.
     pub fn user(&self, index: u32) -> String {
+        let mut name = String::new();
+        self.write_user(index, &mut name);
+        name
+    }
+
+    /// The same, behind what stands in `name`.
+    pub fn write_user(&self, index: u32, name: &mut String) {
         let number = match &self.kind {
             Kind::Direct(users) => users[index as usize],
-            Kind::Idle | Kind::Group(_) => index,
+            _ => index,
         };
-        format!("load-{:08x}-{number}", self.run)
+        write!(name, "load-{:08x}-{number}", self.run).expect("a string takes all text");
+    }
+
+    /// The user for whom messages are laid in store, by his number.
+    pub fn write_peer(&self, peer: u32, name: &mut String) {
+        self.write_user(self.publishers() + peer, name);
     }
 
     /// The id of the group.
@@ -119,14 +213,39 @@ impl Plan {
         format!("load-{:08x}", self.run)
     }
 
-    /// The id in the conversation that a connection publishes to; see [`Plan::address`].
-    pub fn conversation_id(&self, index: u32) -> String {
-        if let Role::Pair(peer) = self.role(index) { self.user(peer) } else { self.group_id() }
+    /// The id in the conversation that a connection publishes to, if that is always the same; see [`Plan::address`].
+    pub fn conversation_id(&self, index: u32) -> Option<String> {
+        match self.role(index) {
+            Role::Pair(peer) => Some(self.user(peer)),
+            Role::Owner => Some(self.group_id()),
+            _ => None,
+        }
+    }
+
+    /// The connection that gets what this one publishes, if that is always one and the same.
+    pub fn fixed_peer(&self, index: u32) -> u32 {
+        if let Role::Pair(peer) = self.role(index) { peer } else { index }
+    }
+
+    /// Who reads a log back: both users of a direct conversation; of a group its owner and the last member.
+    pub fn readers(&self, log: Log) -> [u32; 2] {
+        match log {
+            Log::Direct(a, b) => [a, b],
+            Log::Group => [group::OWNER, self.joins()],
+        }
+    }
+
+    /// The id in a log's conversation as the user of a connection writes it.
+    pub fn log_id(&self, index: u32, log: Log) -> String {
+        match log {
+            Log::Direct(a, b) => self.user(if a == index { b } else { a }),
+            Log::Group => self.group_id(),
+        }
     }
 
     /// The conversation that a connection publishes to, over its id.
     pub fn address<'a>(&self, id: &'a str) -> Address<'a> {
-        if let Kind::Direct(_) = self.kind { Address::Direct(id) } else { Address::Group(id) }
+        if let Kind::Group(_) = self.kind { Address::Group(id) } else { Address::Direct(id) }
     }
 
     /// Connections that stay together on a worker: pairs do, so that a direct message needs no other thread.
@@ -152,7 +271,14 @@ mod tests {
 
     #[test]
     fn every_connection_has_one_place() {
-        for plan in [Plan::idle(1, 11, 3), Plan::direct(1, 12, 5), Plan::group(1, 9, 10, 4), Plan::direct(1, 2, 1)] {
+        for plan in [
+            Plan::idle(1, 11, 3),
+            Plan::direct(1, 12, 5),
+            Plan::group(1, 9, 10, 4),
+            Plan::direct(1, 2, 1),
+            Plan::random(1, 7, 2),
+            Plan::backlog(1, 2, 9, 5, 3),
+        ] {
             for worker in 0..plan.workers {
                 for (local, index) in plan.carried_by(worker).into_iter().enumerate() {
                     assert_eq!(plan.place(index), (worker, local as u32));
@@ -167,9 +293,9 @@ mod tests {
         let plan = Plan::direct(77, 100, 3);
         for index in 0..100 {
             let Role::Pair(peer) = plan.role(index) else { panic!("no pair") };
-            assert_eq!((plan.role(peer), plan.source(index)), (Role::Pair(index), Some(peer)));
+            assert_eq!((plan.role(peer), plan.source(index)), (Role::Pair(index), Source::One(peer)));
             assert_eq!(plan.place(index).0, plan.place(peer).0);
-            assert_eq!(plan.conversation_id(index), plan.user(peer));
+            assert_eq!(plan.conversation_id(index), Some(plan.user(peer)));
         }
     }
 
@@ -186,6 +312,6 @@ mod tests {
         let plan = Plan::group(1, 3, 6, 2);
         let roles: Vec<_> = (0..6).map(|i| plan.role(i)).collect();
         assert_eq!(roles, [Role::Owner, Role::Member, Role::Member, Role::Member, Role::Idle, Role::Idle]);
-        assert_eq!((plan.publishers(), plan.fan_out(), plan.source(0), plan.source(3)), (1, 3, None, Some(0)));
+        assert_eq!((plan.publishers(), plan.fan_out(), plan.source(0), plan.source(3)), (1, 3, Source::Nobody, Source::One(0)));
     }
 }

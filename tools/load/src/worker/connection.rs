@@ -4,8 +4,9 @@ use campanile::ring::{OpenBatch, Segment, Segments};
 use campanile::wire::{Encoder, Fbb, Verb};
 use flatbuffers::WIPOffset;
 
-use crate::account::{Publisher, Tracker};
-use crate::scenario::Role;
+use super::cold::ColdRead;
+use crate::account::{Destination, Publisher, RandomPeers, Received, Supply};
+use crate::scenario::{Role, Source};
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +34,6 @@ pub struct Connection {
     pub index: u32,
     /// What it does.
     pub role: Role,
-    /// Whose messages it receives.
-    pub source: Option<u32>,
     /// Where it stands.
     pub state: State,
     /// The front of a frame whose rest has not come.
@@ -52,22 +51,33 @@ pub struct Connection {
     /// Made again, or asked again, at this time.
     pub again_ns: Option<u64>,
     /// What was received.
-    pub tracker: Tracker,
+    pub received: Received,
     /// Number of the next frame to be looked for in [`super::recent::Recent`].
     pub recent: u64,
     /// What is published, from the welcome on.
     pub publisher: Option<Box<Publisher>>,
-    /// Id of the conversation that it publishes to; empty if it does not.
-    pub conversation: Box<str>,
+    /// Id of the conversation that it publishes to, if that is always the same.
+    pub conversation: Option<Box<str>>,
+    /// Else, to whom.
+    pub peers: Option<Box<RandomPeers>>,
+    /// Else, what it lays in store.
+    pub supply: Option<Box<Supply>>,
+    /// What it has asked to read.
+    pub cold: Option<ColdRead>,
+    /// When it was begun to be made, in ns since the origin.
+    pub begun_ns: u64,
+    /// Deliveries that it has read.
+    pub got: u64,
+    /// Where the message in each place of the window went, if that is to be known when it is answered.
+    pub destinations: Vec<Destination>,
 }
 
 impl Connection {
     /// One that is still to be made.
-    pub fn new(index: u32, role: Role, source: Option<u32>, conversation: Box<str>) -> Connection {
+    pub fn new(index: u32, role: Role, source: Source, conversation: Option<Box<str>>) -> Connection {
         Connection {
             index,
             role,
-            source,
             state: State::None,
             partial: Vec::new(),
             queue: Segments::new(),
@@ -76,16 +86,31 @@ impl Connection {
             dirty: false,
             last_sent_ms: 0,
             again_ns: None,
-            tracker: Tracker::default(),
+            received: Received::from(source),
             recent: 0,
             publisher: None,
             conversation,
+            peers: None,
+            supply: None,
+            cold: None,
+            begun_ns: 0,
+            got: 0,
+            destinations: Vec::new(),
         }
     }
 
     /// Whether frames go to and fro.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::LoggingIn | State::Ready | State::Asking | State::Done)
+    }
+
+    /// Remembers where the message in a place goes.
+    pub fn remember(&mut self, place: u32, destination: Destination) {
+        let place = place as usize;
+        if self.destinations.len() <= place {
+            self.destinations.resize(place + 1, Destination { peer: 0, order: 0 });
+        }
+        self.destinations[place] = destination;
     }
 
     fn enqueue(&mut self, segment: Segment) {

@@ -3,10 +3,14 @@
 use campanile::wire::schema::{Ack, Body, Error, Frame, GoAway, Message, Pong, PongArgs, RecordKind};
 use campanile::wire::{Split, read, split};
 
+use super::cold::COLD_REF;
 use super::connection::State;
+use super::fill::RECEIPT_REF;
 use super::setup::{PAUSE_NS, SETUP_REF};
+use super::verify::PAGE_REF;
 use super::{Finished, Worker};
-use crate::account::{Header, Pace};
+use crate::account::{Attempt, Destination, Header, Pace};
+use crate::scenario::{Kind, Role};
 
 /// Largest frame that is believed, without its prefix.
 const FRAME_BYTES_MAX: usize = 4 << 20;
@@ -65,6 +69,11 @@ impl Worker<'_> {
             Body::Ack => frame.body_as_ack().into_iter().for_each(|ack| self.ack(local, frame.ref_(), ack, now_ns)),
             Body::Error => frame.body_as_error().into_iter().for_each(|e| self.error(local, frame.ref_(), e, now_ns)),
             Body::Welcome => frame.body_as_welcome().into_iter().for_each(|w| self.welcome(local, w)),
+            Body::Page if frame.ref_() == COLD_REF => {
+                frame.body_as_page().into_iter().for_each(|page| self.cold_page(local, page, now_ns));
+            }
+            Body::Page => frame.body_as_page().into_iter().for_each(|page| self.page(local, page)),
+            Body::Done if frame.ref_() == RECEIPT_REF => self.receipt_answered(local),
             Body::GroupCreated => self.group_created(local),
             Body::GoAway => frame.body_as_go_away().into_iter().for_each(|g| self.go_away(local, g, now_ns)),
             Body::Ping => self.pong(local, frame.ref_()),
@@ -91,13 +100,28 @@ impl Worker<'_> {
 
     fn delivered(&mut self, local: u32, header: Header, now_ns: u64) {
         let connection = &mut self.connections[local as usize];
-        if connection.source != Some(header.publisher) {
+        let Some(arrival) = connection.received.take(header.publisher, header.seq) else {
             self.tally.unexpected += 1;
             return;
+        };
+        if !self.tally.delivered(arrival, header.intended_ns, now_ns, &self.measured) {
+            return;
         }
-        let arrival = connection.tracker.take(header.seq);
-        if self.tally.delivered(arrival, header.intended_ns, now_ns, &self.measured) {
-            self.count_down(header.publisher, header.place);
+        if self.connections[local as usize].role == Role::Late {
+            return self.caught_up(local, now_ns);
+        }
+        self.count_down(header.publisher, header.place);
+    }
+
+    /// A late user got one more; with the last one he has all.
+    fn caught_up(&mut self, local: u32, now_ns: u64) {
+        let Kind::Backlog { messages, .. } = self.crew.plan.kind else { return };
+        let connection = &mut self.connections[local as usize];
+        connection.got += 1;
+        if connection.got == u64::from(messages) {
+            self.caught_up += 1;
+            self.tally.catch_up.saturating_record(now_ns - connection.begun_ns);
+            self.tally.caught_up_after.saturating_record(now_ns.saturating_sub(self.crew.stage.publish_from_ns()));
         }
     }
 
@@ -113,6 +137,15 @@ impl Worker<'_> {
         };
         self.tally.acked(attempt, now_ns, &self.measured);
         let publisher = connection.index;
+        if let Some(supply) = &mut connection.supply {
+            supply.acked(connection.destinations[attempt.place as usize].peer, (ack.epoch(), ack.seq()));
+        }
+        if self.ledger.is_some() {
+            let Destination { peer, order } = connection.destinations[attempt.place as usize];
+            let Attempt { place, intended_ns, .. } = attempt;
+            let header = Header { run: self.crew.plan.run, publisher, place, seq: order, intended_ns };
+            self.note_for_verify(local, header, peer, (ack.epoch(), ack.seq()));
+        }
         self.ready.push(local);
         self.count_down(publisher, attempt.place);
     }
@@ -160,6 +193,12 @@ impl Worker<'_> {
             let name = code.variant_name().unwrap_or("unknown code");
             return self.setup_refused(local, again_ns, format!("{} {name}: {}", code.0, error.message().unwrap_or("")));
         }
+        match reference {
+            PAGE_REF => return self.page_refused(local, again_ns),
+            COLD_REF => return self.cold_refused(local, again_ns),
+            RECEIPT_REF => return self.receipt_answered(local),
+            _ => {}
+        }
         let Some(publisher) = &mut self.connections[local as usize].publisher else { return };
         let Some(attempt) = publisher.refused(reference, again_ns) else { return };
         if again_ns.is_none() {
@@ -167,6 +206,10 @@ impl Worker<'_> {
             publisher.hold(now_ns + PAUSE_NS);
         }
         self.tally.refused(attempt, &self.measured);
+        let connection = &mut self.connections[local as usize];
+        if let Some(supply) = &mut connection.supply {
+            supply.refused(connection.destinations[attempt.place as usize].peer);
+        }
         self.held.push(local);
     }
 

@@ -3,35 +3,42 @@
 //! One turn, like the server's: take what the kernel finished, read the frames in place, let the books decide what may be sent, one
 //! send for each connection with something to send, sleep until there is more.
 
+mod cold;
 mod connection;
+mod fill;
 mod intake;
 mod publish;
 mod recent;
 mod schedule;
 mod setup;
 mod socket;
+mod verify;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use campanile::ring::{Completion, Ring, RingSize, SEGMENTS_MAX, Segments, Slot};
 use campanile::wire::schema::{Ping, PingArgs};
 use rustix::io::Errno;
 
-use crate::account::{Board, Tally};
+use crate::account::{Board, Ledger, RandomPeers, Supply, Tally};
 use crate::error::Failure;
 use crate::machine;
 use crate::options::Settings;
-use crate::scenario::Plan;
+use crate::scenario::{Fill, Plan, Role};
 use crate::stage::{Stage, Step};
+use cold::ColdReads;
 use connection::{Connection, Outgoing, State};
+use fill::Receipts;
 use recent::Recent;
 use schedule::Schedule;
+use verify::ReadBack;
 
 /// Receive buffers of a ring. The kernel runs few receives at a time, so a small, cache-hot pool is enough; when it runs out, the
 /// receives that ended are armed again.
@@ -58,6 +65,10 @@ pub struct Crew {
     pub stage: Stage,
     /// What is outstanding.
     pub board: Board,
+    /// What was acknowledged, handed in by each worker for `--verify`.
+    pub ledgers: Mutex<Vec<Ledger>>,
+    /// The same put together.
+    pub ledger: OnceLock<Ledger>,
     /// How to tell a worker that a message of its publisher is finished.
     pub posts: Vec<Post>,
 }
@@ -87,6 +98,8 @@ pub struct Worker<'a> {
     outgoing: Outgoing,
     /// Body of the next publish; the front is the header.
     body: Vec<u8>,
+    /// Id of the conversation that it goes to, where each goes elsewhere.
+    name: String,
     recent: Recent,
     tally: Tally,
     /// Known from [`Step::Run`] on.
@@ -113,6 +126,19 @@ pub struct Worker<'a> {
     schedule: Option<Schedule>,
     publishing: Publishing,
 
+    fill_begun: bool,
+    receipts_begun: bool,
+    receipts: HashMap<u32, Receipts>,
+    receipts_done: u64,
+    cold: ColdReads,
+    caught_up: u64,
+
+    /// For `--verify`, until it is handed in.
+    ledger: Option<Ledger>,
+    handed_in: u64,
+    read_back: ReadBack,
+    /// Acks at the end of the last turn.
+    noted_acks: u64,
     heartbeat_ms: u64,
     sweep_at_ns: u64,
     sweep_next: usize,
@@ -156,12 +182,13 @@ impl<'a> Worker<'a> {
             letters,
             outgoing: Outgoing::default(),
             body: vec![0x2e; crew.settings.payload_bytes],
+            name: String::new(),
             recent: Recent::default(),
             tally: Tally::default(),
             measured: u64::MAX..u64::MAX,
             to_make: locals.clone().collect(),
             again: Vec::new(),
-            to_join: locals.clone().filter(|l| connections[*l as usize].role == crate::scenario::Role::Member).collect(),
+            to_join: locals.clone().filter(|l| connections[*l as usize].role == Role::Member).collect(),
             under_way: 0,
             logged_in: 0,
             created: 0,
@@ -171,6 +198,16 @@ impl<'a> Worker<'a> {
             held: Vec::new(),
             schedule: None,
             publishing: Publishing::NotYet,
+            fill_begun: false,
+            receipts_begun: false,
+            receipts: HashMap::new(),
+            receipts_done: 0,
+            cold: ColdReads::default(),
+            caught_up: 0,
+            ledger: crew.settings.verify_places.map(|places| Ledger::new(places / plan.workers as usize)),
+            handed_in: 0,
+            read_back: ReadBack::default(),
+            noted_acks: 0,
             heartbeat_ms: u64::MAX,
             sweep_at_ns: 0,
             sweep_next: 0,
@@ -197,6 +234,7 @@ impl<'a> Worker<'a> {
             }
             self.keep_alive();
             self.flush(ring);
+            self.note_acks();
             self.tell();
             if let Some(failure) = self.failure.take() {
                 return Err(failure);
@@ -219,6 +257,11 @@ impl<'a> Worker<'a> {
             Step::Create => self.create(),
             Step::Join => self.join(),
             Step::Run | Step::Drain => self.publish(),
+            Step::Fill => self.fill(),
+            Step::Receipts => self.send_receipts(),
+            Step::Read => self.read_cold(),
+            Step::HandIn => self.hand_in(),
+            Step::ReadBack => self.read_back(),
             Step::Stop => self.tally.unsent = self.unsent(),
         }
         step
@@ -329,6 +372,15 @@ impl<'a> Worker<'a> {
         self.outgoing.recycle(dirty);
     }
 
+    /// For the longest time without any ack.
+    fn note_acks(&mut self) {
+        let acked = self.tally.acked;
+        if std::mem::replace(&mut self.noted_acks, acked) != acked {
+            let stage = &self.crew.stage;
+            self.tally.stall_ns = self.tally.stall_ns.max(stage.acks_read(stage.now_ns()));
+        }
+    }
+
     /// Shows the others how far this worker is.
     fn tell(&self) {
         let block = &self.crew.stage.blocks[self.id as usize];
@@ -340,12 +392,25 @@ impl<'a> Worker<'a> {
         block.refused.store(tally.refused, Relaxed);
         block.acked.store(tally.acked, Relaxed);
         block.read.store(tally.read, Relaxed);
+        block.receipts.store(self.receipts_done, Relaxed);
+        block.pages.store(self.cold.done, Relaxed);
+        block.caught_up.store(self.caught_up, Relaxed);
+        block.handed_in.store(self.handed_in, Relaxed);
+        block.readings.store(tally.verified.readings, Relaxed);
+        block.read_back.store(self.read_back.messages, Relaxed);
         let troubles = tally.disconnects + tally.errors.values().sum::<u64>() + tally.goaways.values().sum::<u64>();
         block.troubles.store(troubles, Relaxed);
     }
 }
 
 fn connection(plan: &Plan, index: u32) -> Connection {
-    let conversation = if plan.publishes(index) { plan.conversation_id(index).into() } else { Box::default() };
-    Connection::new(index, plan.role(index), plan.source(index), conversation)
+    let conversation = plan.conversation_id(index).map(Into::into);
+    let mut connection = Connection::new(index, plan.role(index), plan.source(index), conversation);
+    if connection.role == Role::Anyone {
+        connection.peers = Some(Box::new(RandomPeers::new(plan.run, index, plan.connections)));
+    }
+    if let Some(stock) = plan.stock().filter(|_| connection.role == Role::Filler) {
+        connection.supply = Some(Box::new(Supply::new(Fill::new(stock, index, plan.publishers()))));
+    }
+    connection
 }

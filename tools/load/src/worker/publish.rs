@@ -5,7 +5,7 @@ use campanile::wire::schema::{Publish, PublishArgs};
 
 use super::schedule::Schedule;
 use super::{Publishing, Worker};
-use crate::account::{Attempt, Header, Pace};
+use crate::account::{Attempt, Destination, Header, Pace};
 
 impl Worker<'_> {
     /// Sends what is due, from the beginning of the run to its end.
@@ -67,7 +67,7 @@ impl Worker<'_> {
     }
 
     /// Publishers whose pause is over may go on.
-    fn take_held(&mut self, now: u64) {
+    pub(super) fn take_held(&mut self, now: u64) {
         let (connections, ready) = (&self.connections, &mut self.ready);
         self.held.retain(|local| {
             let publisher = connections[*local as usize].publisher.as_ref();
@@ -79,9 +79,12 @@ impl Worker<'_> {
         });
     }
 
-    fn pump(&mut self, local: u32) {
+    pub(super) fn pump(&mut self, local: u32) {
         loop {
             let now = self.crew.stage.now_ns();
+            if self.connections[local as usize].supply.as_mut().is_some_and(|supply| !supply.has_next()) {
+                return;
+            }
             let publisher = self.connections[local as usize].publisher.as_mut();
             let Some(attempt) = publisher.and_then(|p| p.next(now)) else { return };
             self.send(local, attempt);
@@ -93,19 +96,36 @@ impl Worker<'_> {
         let connection = &mut self.connections[local as usize];
         let Attempt { place, seq, intended_ns } = attempt;
         let publisher = connection.index;
+        let fixed = connection.conversation.take();
+        self.name.clear();
+        let laid_in_store = connection.supply.as_mut().and_then(|supply| supply.next());
+        let destination = if let Some(destination) = laid_in_store {
+            plan.write_peer(destination.peer, &mut self.name);
+            destination
+        } else if let Some(peers) = &mut connection.peers {
+            let destination = peers.next();
+            plan.write_user(destination.peer, &mut self.name);
+            destination
+        } else {
+            Destination { peer: plan.fixed_peer(publisher), order: seq }
+        };
+        if self.ledger.is_some() || laid_in_store.is_some() {
+            connection.remember(place, destination);
+        }
+        let id = fixed.as_deref().unwrap_or(&self.name);
+        let seq = destination.order;
         Header { run: plan.run, publisher, place, seq, intended_ns }.write(&mut self.body);
         if self.crew.settings.pace != Pace::Rate {
             // All deliveries and the ack.
             self.crew.board.set(publisher, place, plan.fan_out() + 1);
         }
         self.tally.sent(intended_ns, &self.measured);
-        let id = std::mem::take(&mut connection.conversation);
         self.outgoing.frame(connection, local, attempt.reference(), |b| {
-            let conversation = Some(conversation(b, plan.address(&id)));
+            let conversation = Some(conversation(b, plan.address(id)));
             let body = Some(b.create_vector(&self.body));
             Publish::create(b, &PublishArgs { conversation, body, ..Default::default() })
         });
-        connection.conversation = id;
+        connection.conversation = fixed;
     }
 
     /// When publishing has something to do next, as far as time alone decides.

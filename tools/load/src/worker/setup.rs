@@ -40,6 +40,9 @@ impl Worker<'_> {
         ring.receive(Slot(local));
         connection.receiving = true;
         connection.state = State::LoggingIn;
+        if connection.begun_ns == 0 {
+            connection.begun_ns = crew.stage.now_ns();
+        }
         let token = format!("dev:{}", crew.plan.user(connection.index));
         self.outgoing.frame(connection, local, SETUP_REF, |b| {
             let (token, device) = (b.create_string(&token), b.create_string("load"));
@@ -184,6 +187,7 @@ impl Worker<'_> {
         }
         connection.publisher = None;
         self.tally.disconnects += 1;
+        self.end_reading(local, None);
     }
 
     /// The slot is free; a login that failed may use it again.

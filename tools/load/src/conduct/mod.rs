@@ -1,8 +1,12 @@
 //! The main thread of a run: it starts the workers, leads them through the steps, and reads the server's meters in between.
 
+mod minutes;
+mod run;
+mod stock;
+
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -12,16 +16,18 @@ use crate::account::{Board, Pace, Tally};
 use crate::error::Failure;
 use crate::machine;
 use crate::options::{Settings, check_descriptors};
-use crate::scenario::{Kind, Plan};
+use crate::scenario::Plan;
 use crate::stage::{PATIENCE, Stage, Step, Totals};
 use crate::worker::{self, Crew, Post};
+
+pub use minutes::Minutes;
+pub use run::{Memory, Outcome, conduct};
+pub use stock::{Backlog, ColdReads, Half, backlog, cold};
 
 /// How often a step is looked at to see whether it is over.
 const LOOK: Duration = Duration::from_millis(5);
 /// Rest before memory is read, so that the server has finished what logins leave behind.
 const REST: Duration = Duration::from_secs(1);
-/// Between telling the workers when to begin and that time.
-const LEAD_NS: u64 = 20_000_000;
 
 /// The server's meters at one moment. CPU in seconds since some moment before.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,35 +46,6 @@ pub struct Meters {
     pub acked: u64,
 }
 
-/// Memory of the server's process, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Memory {
-    /// Before the first connection.
-    pub start: Option<u64>,
-    /// With the first sessions logged in, and how many they were. Only where asked for.
-    pub part: Option<(u32, u64)>,
-    /// With all sessions logged in.
-    pub all: Option<u64>,
-    /// At the end of the measured time.
-    pub end: Option<u64>,
-}
-
-/// What a run gave.
-pub struct Outcome {
-    /// What was played.
-    pub plan: Plan,
-    /// Of all workers.
-    pub tally: Tally,
-    /// At the beginning and at the end of the measured time.
-    pub meters: [Meters; 2],
-    /// Of the server.
-    pub memory: Memory,
-    /// Sessions logged in per second.
-    pub logins_per_s: f64,
-    /// Whether draining ended because nothing came any more.
-    pub drain_gave_up: bool,
-}
-
 /// What is watched of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct Watched {
@@ -78,29 +55,37 @@ pub struct Watched {
     pub pid: Option<u32>,
 }
 
-/// Plays a plan. `start_connections`: memory is read there too.
+/// Starts the workers, lets `play` lead them through the steps of a plan, and ends them. Gives what it gave and what all workers counted.
 ///
 /// # Errors
 /// What kept it from having a result.
-pub fn conduct(plan: Plan, settings: &Settings, server: Watched, start_connections: Option<u32>) -> Result<Outcome, Failure> {
+fn with_crew<R>(
+    plan: Plan,
+    settings: &Settings,
+    server: Watched,
+    play: impl FnOnce(&mut Conductor<'_, '_>) -> Result<R, Failure>,
+) -> Result<(R, Tally, Crew), Failure> {
     check_descriptors(plan.connections, plan.workers)?;
     if let Some(cpu) = settings.cpus.first() {
         machine::pin(*cpu)?;
     }
     let (crew, letters) = crew(plan, settings, server.target)?;
-    let crew = &crew;
-    thread::scope(|scope| {
-        let mut conductor = Conductor { crew, server, workers: Vec::new(), memory: Memory::default(), shown: Shown::default() };
-        conductor.memory.start = conductor.rss()?;
+    let (result, tally) = thread::scope(|scope| {
+        let crew = &crew;
+        let shown = Shown { terminal: std::io::stderr().is_terminal(), ..Shown::default() };
+        let mut conductor = Conductor { crew, server, workers: Vec::new(), shown };
         for (id, letters) in letters.into_iter().enumerate() {
             conductor.workers.push(scope.spawn(move || worker::run(crew, id as u32, letters)));
         }
-        let result = conductor.play(start_connections);
+        let result = play(&mut conductor);
         crew.stage.go_to(Step::Stop);
+        if conductor.shown.terminal {
+            eprintln!();
+        }
         let tally = conductor.gather()?;
-        let (meters, logins_per_s, drain_gave_up) = result?;
-        Ok(Outcome { plan: crew.plan.clone(), tally, meters, memory: conductor.memory, logins_per_s, drain_gave_up })
-    })
+        Ok((result?, tally))
+    })?;
+    Ok((result, tally, crew))
 }
 
 type Letters = Vec<mpsc::Receiver<worker::Finished>>;
@@ -117,14 +102,14 @@ fn crew(plan: Plan, settings: &Settings, target: SocketAddr) -> Result<(Crew, Le
     let window = if let Pace::Window(window) = settings.pace { window } else { 0 };
     let board = Board::new(plan.publishers(), window);
     let stage = Stage::new(plan.workers);
-    Ok((Crew { plan, settings: settings.clone(), target, stage, board, posts }, all_letters))
+    let (ledgers, ledger) = (Mutex::default(), OnceLock::new());
+    Ok((Crew { plan, settings: settings.clone(), target, stage, board, ledgers, ledger, posts }, all_letters))
 }
 
 struct Conductor<'scope, 'a> {
     crew: &'a Crew,
     server: Watched,
     workers: Vec<ScopedJoinHandle<'scope, Result<Tally, Failure>>>,
-    memory: Memory,
     shown: Shown,
 }
 
@@ -137,61 +122,29 @@ struct Shown {
 }
 
 impl Conductor<'_, '_> {
-    fn play(&mut self, start_connections: Option<u32>) -> Result<([Meters; 2], f64, bool), Failure> {
-        self.shown.terminal = std::io::stderr().is_terminal();
-        let logins_per_s = self.log_in(start_connections)?;
-        self.set_up_group()?;
-        let meters = self.measure()?;
-        let drain_gave_up = self.drain()?;
-        if self.shown.terminal {
-            eprintln!();
-        }
-        Ok((meters, logins_per_s, drain_gave_up))
-    }
-
-    fn log_in(&mut self, start_connections: Option<u32>) -> Result<f64, Failure> {
-        let all = self.crew.plan.connections;
-        let mut logged_in = 0;
-        let mut took = Duration::ZERO;
-        for until in start_connections.into_iter().chain([all]) {
-            let begin = Instant::now();
-            self.crew.stage.allow_log_in_until(until);
-            self.wait("logging in", u64::from(until), |t| t.logged_in)?;
-            took += begin.elapsed();
-            logged_in += until - logged_in;
-            if self.server.pid.is_some() {
-                thread::sleep(REST);
-            }
-            let rss = self.rss()?;
-            if until < all {
-                self.memory.part = rss.map(|bytes| (until, bytes));
-            } else {
-                self.memory.all = rss;
-            }
-        }
-        Ok(f64::from(logged_in) / took.as_secs_f64())
-    }
-
-    fn set_up_group(&mut self) -> Result<(), Failure> {
-        if let Kind::Group(_) = self.crew.plan.kind {
-            self.crew.stage.go_to(Step::Create);
-            self.wait("creating the group", 1, |t| t.created)?;
-            self.crew.stage.go_to(Step::Join);
-            self.wait("joining the group", u64::from(self.crew.plan.joins()), |t| t.joined)?;
-        }
-        Ok(())
-    }
-
     /// Waits until `done` has come to `wanted`; fails when it does not move any more.
     fn wait(&mut self, step: &'static str, wanted: u64, done: impl Fn(&Totals) -> u64) -> Result<(), Failure> {
+        self.wait_while_moving(step, wanted, done, |_| 0)
+    }
+
+    /// The same where `moves` shows that something is going on.
+    fn wait_while_moving(
+        &mut self,
+        step: &'static str,
+        wanted: u64,
+        done: impl Fn(&Totals) -> u64,
+        moves: impl Fn(&Totals) -> u64,
+    ) -> Result<(), Failure> {
         let mut last = (Instant::now(), 0);
         loop {
-            let now_done = done(&self.crew.stage.totals());
+            let totals = self.crew.stage.totals();
+            let now_done = done(&totals);
             if now_done >= wanted {
                 return Ok(());
             }
-            if now_done > last.1 {
-                last = (Instant::now(), now_done);
+            let moved = now_done + moves(&totals);
+            if moved > last.1 {
+                last = (Instant::now(), moved);
             }
             self.show(|_, _| format!("{step}: {now_done} of {wanted}"));
             if last.0.elapsed() > PATIENCE || self.a_worker_ended() {
@@ -199,63 +152,6 @@ impl Conductor<'_, '_> {
             }
             thread::sleep(LOOK);
         }
-    }
-
-    fn measure(&mut self) -> Result<[Meters; 2], Failure> {
-        let stage = &self.crew.stage;
-        let settings = &self.crew.settings;
-        let from = stage.now_ns() + LEAD_NS;
-        let begin = from + settings.warmup.as_nanos() as u64;
-        let end = begin + settings.duration.as_nanos() as u64;
-        stage.schedule(from, begin..end);
-        stage.go_to(Step::Run);
-        self.sleep_until(begin, "warming up");
-        let first = self.meters()?;
-        self.sleep_until(end, "measuring");
-        let last = self.meters()?;
-        self.memory.end = self.rss()?;
-        Ok([first, last])
-    }
-
-    fn sleep_until(&mut self, until_ns: u64, step: &'static str) {
-        while !self.a_worker_ended() {
-            let left = until_ns.saturating_sub(self.crew.stage.now_ns());
-            if left == 0 {
-                return;
-            }
-            thread::sleep(Duration::from_nanos(left).min(Duration::from_millis(100)));
-            let left_s = Duration::from_nanos(left).as_secs_f64();
-            self.show(|totals, rates| {
-                format!(
-                    "{step}, {left_s:.0} s left: {:.0} acks/s, {:.0} deliveries/s, {} troubles",
-                    rates[0], rates[1], totals.troubles
-                )
-            });
-        }
-    }
-
-    /// Waits until all is read. True if it gave up.
-    fn drain(&mut self) -> Result<bool, Failure> {
-        self.crew.stage.go_to(Step::Drain);
-        // Each worker takes a turn within its longest sleep and sees that the time is over; only then do the totals stand still.
-        thread::sleep(4 * LOOK);
-        let fan_out = u64::from(self.crew.plan.fan_out());
-        let mut last = (Instant::now(), self.crew.stage.totals());
-        while !self.a_worker_ended() {
-            let totals = self.crew.stage.totals();
-            if totals.is_settled(fan_out) {
-                return Ok(false);
-            }
-            if totals != last.1 {
-                last = (Instant::now(), totals);
-            }
-            if last.0.elapsed() > self.crew.settings.drain {
-                return Ok(true);
-            }
-            self.show(|_, _| "draining".to_owned());
-            thread::sleep(LOOK);
-        }
-        Ok(true)
     }
 
     fn a_worker_ended(&self) -> bool {

@@ -5,15 +5,15 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
-use super::database::{Database, Recovered};
-use super::journal::{Found, Journal};
-use super::stamp::Owner;
-use super::{Manifest, OpenError, StoreOptions};
+use super::super::database::{Database, Recovered};
+use super::super::journal::{Found, Journal};
+use super::super::stamp::Owner;
+use super::super::{Manifest, OpenError, StoreOptions};
 use crate::store::engine::{Change, ReadRows, WriteRows};
 
 /// A data directory with one partition.
-struct Place {
-    dir: tempfile::TempDir,
+pub(super) struct Place {
+    pub(super) dir: tempfile::TempDir,
     options: StoreOptions,
 }
 
@@ -25,7 +25,7 @@ struct Span {
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         Place { dir: tempfile::tempdir().unwrap(), options: StoreOptions::default() }
     }
 
@@ -42,7 +42,7 @@ impl Place {
         Manifest::open_or_create(self.dir.path(), 1, 1).unwrap()
     }
 
-    fn open(&self) -> Result<(Database, Recovered), OpenError> {
+    pub(super) fn open(&self) -> Result<(Database, Recovered), OpenError> {
         let mut manifest = self.manifest();
         let opened = Database::open(&manifest, 0, &self.options, &AtomicU64::default())?;
         manifest.set_complete().unwrap();
@@ -111,8 +111,10 @@ impl Place {
     /// The contents of the journals.
     fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let paths = fs::read_dir(self.partition()).unwrap().map(|entry| entry.unwrap().path());
-        let mut files: Vec<_> =
-            paths.filter(|path| path.extension().is_some_and(|e| e == "jnl")).map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        let mut files: Vec<_> = paths
+            .filter(|path| path.extension().is_some_and(|e| e == "jnl"))
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect();
         files.sort();
         files
     }
@@ -249,6 +251,20 @@ fn a_lost_end_that_was_synced_is_missed() {
         let refused = cut.refused();
         assert!(refused.contains("batch 4 had been synced"), "{refused}");
     }
+}
+
+#[test]
+fn an_end_that_is_in_tables_is_not_missed() {
+    let place = Place::with_batches(4);
+    let spans = place.spans(0);
+    let database = place.open().unwrap().0;
+    database.compact();
+    drop(database);
+    OpenOptions::new().write(true).open(place.journal(0)).unwrap().set_len(spans[2].begin).unwrap();
+    place.expect(4);
+    // The row of batches goes on without a hole.
+    place.expect(5);
+    place.expect(6);
 }
 
 #[test]
@@ -403,24 +419,30 @@ fn a_batch_that_failed_is_cut_off_before_the_database_is_opened_again() {
 }
 
 #[test]
-fn a_damaged_table_is_an_error_and_no_panic() {
+fn a_damaged_table_is_named_and_no_panic() {
     let mut place = Place::with_batches(0);
     place.options.memtable_bytes = 5000;
     let mut database = place.open().unwrap().0;
     (1..=500).for_each(|number| write(&mut database, number));
     drop(database);
     let tables = place.partition().join("keyspaces/1/tables");
-    let mut damaged = 0;
-    for table in fs::read_dir(tables).unwrap() {
-        flip(&table.unwrap().path(), 100);
-        damaged += 1;
+    let tables: Vec<PathBuf> = fs::read_dir(tables).unwrap().map(|table| table.unwrap().path()).collect();
+    assert!(!tables.is_empty());
+    // In its first block of rows, while the one that opens it reads its end.
+    tables.iter().for_each(|table| flip(table, 100));
+    let database = place.open().unwrap().0;
+    let told = |error: std::io::Error| {
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{error}");
+        assert!(tables.iter().any(|table| error.to_string().contains(&table.display().to_string())), "{error}");
+    };
+    told(database.scan(&[0], &[1], false, &mut |_, _| true).unwrap_err());
+    told(database.rows().unwrap().view().get(&key(1)).unwrap_err());
+    drop(database);
+    // Where a table's own description is damaged, the partition does not open.
+    for table in &tables {
+        let len = fs::metadata(table).unwrap().len();
+        flip(table, len - 20);
     }
-    assert!(damaged > 0);
-    match place.open() {
-        Err(error) => assert!(error.to_string().contains("partition 0"), "{error}"),
-        Ok((database, _)) => {
-            let error = database.scan(&[0], &[1], false, &mut |_, _| true).unwrap_err();
-            assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{error}");
-        }
-    }
+    let refused = place.open().err().unwrap().to_string();
+    assert!(refused.contains("partition 0") && refused.contains("does not open"), "{refused}");
 }

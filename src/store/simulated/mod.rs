@@ -3,6 +3,10 @@
 //! Batches are kept apart in the order in which they were written, as in a database's journal: what is left after a crash is always a prefix of
 //! them. Nothing here is random; whoever tests draws the numbers.
 
+pub(crate) mod commands;
+mod look;
+mod store;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound::{Excluded, Included};
@@ -11,6 +15,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::engine::{Change, ReadRows, WriteRows};
+
+pub(crate) use store::Store;
 
 type Rows = BTreeMap<Vec<u8>, Bytes>;
 
@@ -60,9 +66,13 @@ impl Disk {
         self.unsynced.len() + usize::from(self.failed.is_some())
     }
 
-    /// What is found when the process opens the disk again. A batch whose write failed is there, or not.
+    /// What is found when the process opens the disk again. A batch whose write failed is there, or not. What was not synced is not synced still.
     pub(crate) fn reopen(&self, failed_is_there: bool) -> Disk {
-        self.crash(|unsynced| unsynced - usize::from(self.failed.is_some() && !failed_is_there))
+        let failed = self.failed.iter().filter(|_| failed_is_there);
+        let unsynced: Vec<_> = self.unsynced.iter().chain(failed).cloned().collect();
+        let mut visible = self.synced.clone();
+        unsynced.iter().for_each(|batch| apply(&mut visible, batch));
+        Disk { synced: self.synced.clone(), unsynced, visible, ..Disk::default() }
     }
 
     /// What is found when the machine went down. `keep` is told how many unsynced batches there are and says how many of them are left, the first ones.
@@ -89,6 +99,12 @@ impl Disk {
         let value = Bytes::copy_from_slice(value);
         Arc::make_mut(&mut self.synced).insert(key.to_vec(), value.clone());
         Arc::make_mut(&mut self.visible).insert(key.to_vec(), value);
+    }
+
+    /// Takes a row away in the same manner.
+    pub(crate) fn erase(&mut self, key: &[u8]) {
+        Arc::make_mut(&mut self.synced).remove(key);
+        Arc::make_mut(&mut self.visible).remove(key);
     }
 
     fn readable(&self) -> io::Result<()> {
@@ -219,6 +235,9 @@ mod tests {
         again.write(vec![put("c", "1")]).unwrap();
         again.sync().unwrap();
         assert_eq!(rows(&again.crash(|_| 0)), "a1 b1 c1 ");
+        // Opening is no sync.
+        assert_eq!(rows(&disk.reopen(true).crash(|_| 0)), "");
+        assert_eq!(rows(&disk.reopen(true).crash(|unsynced| unsynced)), "a1 b1 ");
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //! Removing changes neither where a log begins nor where it ends. The last row of a log that is still in use is not removed but emptied: it says
 //! which seq comes next, and which time the next record may not precede.
 
+#[cfg(test)]
+mod tests;
+
 use super::LogPlace;
 use super::engine::{Change, ReadRows};
 use super::lookup::{self, Unreadable};
@@ -158,7 +161,7 @@ fn find_due(
 ) -> Result<Vec<Expiry>, Unreadable> {
     let (from, to) = (rows::expiry_prefix(from_ms), rows::end_of(&rows::expiry_prefix(cutoff_ms)));
     let mut found = Vec::new();
-    lookup::scan(rows, &from, &to, false, &mut |key, _| {
+    lookup::scan(rows, &from, &to, false, |key, _| {
         match rows::parse(key) {
             Ok(RowKey::Expiry(expiry)) => found.push(expiry),
             Ok(_) => unreachable!("only keys of expiry rows lie between two of them"),
@@ -188,7 +191,7 @@ fn remove_record(
     let key = rows::log_key(place, seq);
     if let Some(value) = lookup::get(rows, &key)? {
         let mut is_last = true;
-        lookup::scan_log(rows, place, (seq.saturating_add(1), u64::MAX), false, &mut |_, _| {
+        lookup::scan_log(rows, place, (seq.saturating_add(1), u64::MAX), false, |_, _| {
             is_last = false;
             Ok(false)
         })?;
@@ -233,7 +236,7 @@ fn remove_below(
     let last_key = last.map(|seq| rows::log_key(place, seq));
     let range = (rows::log_key(place, 0), rows::log_key(place, below));
     let mut is_emptied = false;
-    let is_through = pass.sweep(rows, (&range.0, &range.1), left, slice, &mut |key, value| {
+    let is_through = pass.sweep(rows, (&range.0, &range.1), left, slice, |key, value| {
         if last_key.is_none_or(|last| last != *key) {
             return Ok(Verdict::Remove);
         }
@@ -256,11 +259,11 @@ fn remove_whole(rows: &dyn ReadRows, pass: &mut Pass, left: &mut usize, slice: &
     let log = (rows::log_key(place, 0), rows::log_key(place, u64::MAX));
     let (members, receipts) = (rows::prefix(place.row, tag::MEMBER), rows::prefix(place.row, tag::RECEIPT));
     let is_of_it = |incarnation| if incarnation == place.incarnation { Verdict::Remove } else { Verdict::Keep };
-    let is_through = pass.sweep(rows, (&log.0, &log.1), left, slice, &mut |_, _| Ok(Verdict::Remove))?
-        && pass.sweep(rows, (&members, &rows::end_of(&members)), left, slice, &mut |_, value| {
+    let is_through = pass.sweep(rows, (&log.0, &log.1), left, slice, |_, _| Ok(Verdict::Remove))?
+        && pass.sweep(rows, (&members, &rows::end_of(&members)), left, slice, |_, value| {
             Ok(is_of_it(MemberRow::read(value)?.incarnation))
         })?
-        && pass.sweep(rows, (&receipts, &rows::end_of(&receipts)), left, slice, &mut |_, value| {
+        && pass.sweep(rows, (&receipts, &rows::end_of(&receipts)), left, slice, |_, value| {
             Ok(is_of_it(ReceiptRow::read(value)?.incarnation))
         })?;
     Ok(is_through)
@@ -274,11 +277,11 @@ impl Pass {
         (from, to): (&[u8], &[u8]),
         left: &mut usize,
         slice: &mut Slice,
-        judge: &mut dyn FnMut(&[u8], &[u8]) -> Result<Verdict, Damaged>,
+        mut judge: impl FnMut(&[u8], &[u8]) -> Result<Verdict, Damaged>,
     ) -> Result<bool, Unreadable> {
         let from = from.max(&self.from).to_vec();
         let mut is_through = true;
-        lookup::scan(rows, &from, to, false, &mut |key, value| {
+        lookup::scan(rows, &from, to, false, |key, value| {
             if *left == 0 {
                 self.from = key.to_vec();
                 is_through = false;

@@ -2,6 +2,9 @@
 //!
 //! A row that makes no sense fails the command ([`NotRead`]) and is given back as [`Unreadable`], so that the log can name it.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use super::engine::ReadRows;
@@ -53,7 +56,7 @@ fn read_range(rows: &dyn ReadRows, range: ReadRange, emit: &mut dyn FnMut(Outcom
     let ReadRange { log, place, from, to, records_max, bytes_max, backward, asked, .. } = range;
     let mut records: Vec<Arc<Record>> = Vec::new();
     let mut left = bytes_max;
-    let result = lookup::scan_log(rows, place, (from, to), backward, &mut |seq, value| {
+    let result = lookup::scan_log(rows, place, (from, to), backward, |seq, value| {
         let LogValue::Record(view) = rows::log_value(value)? else { return Ok(true) };
         let record = view.to_record(asked.epoch, seq);
         let bytes = record.memory_bytes() as u64;
@@ -108,7 +111,7 @@ fn read_end(rows: &dyn ReadRows, place: LogPlace, load: &Load, stored: &mut Stor
     let StoredConversation { first, committed, last_time_ms, recent, sizes, .. } = stored;
     let mut is_last = true;
     let mut sizes_left = load.sizes_up_to;
-    lookup::scan_log(rows, place, (0, u64::MAX), true, &mut |seq, value| {
+    lookup::scan_log(rows, place, (0, u64::MAX), true, |seq, value| {
         let value = rows::log_value(value)?;
         if std::mem::take(&mut is_last) {
             *committed = seq.max(*committed);
@@ -151,7 +154,7 @@ fn load_members(rows: &dyn ReadRows, place: LogPlace, log: u32, emit: &mut dyn F
     let (mut from, end) = (prefix.to_vec(), rows::end_of(&prefix));
     loop {
         let mut members: Vec<(Name, Member)> = Vec::new();
-        lookup::scan(rows, &from, &end, false, &mut |key, value| {
+        lookup::scan(rows, &from, &end, false, |key, value| {
             let MemberRow { incarnation, role, joined } = MemberRow::read(value)?;
             if let RowKey::Member(_, user) = rows::parse(key)?
                 && incarnation == place.incarnation
@@ -176,7 +179,7 @@ fn join_receipts(rows: &dyn ReadRows, place: LogPlace, members: &mut [(Name, Mem
     let (Some((first, _)), Some((last, _))) = (members.first(), members.last()) else { return Ok(()) };
     let (from, to) = (key(first), key_after(&key(last)));
     let mut members = members.iter_mut().peekable();
-    lookup::scan(rows, &from, &to, false, &mut |key, value| {
+    lookup::scan(rows, &from, &to, false, |key, value| {
         let RowKey::Receipt(_, user) = rows::parse(key)? else { return Ok(true) };
         while members.next_if(|(member, _)| **member < *user).is_some() {}
         let receipt = ReceiptRow::read(value)?;
@@ -210,7 +213,7 @@ fn load_user(rows: &dyn ReadRows, load: &LoadUser, emit: &mut dyn FnMut(Outcome)
 fn list_of(rows: &dyn ReadRows, user: RowId) -> Result<Vec<(u128, StoredEntry)>, Unreadable> {
     let prefix = rows::prefix(user, tag::ENTRY);
     let mut entries = Vec::new();
-    lookup::scan(rows, &prefix, &rows::end_of(&prefix), false, &mut |key, value| {
+    lookup::scan(rows, &prefix, &rows::end_of(&prefix), false, |key, value| {
         if let RowKey::Entry { conversation, .. } = rows::parse(key)? {
             let EntryRow { key, number } = EntryRow::read(value)?;
             entries.push((conversation, StoredEntry { key, number, epoch: 0, read: 0, devices: Vec::new() }));
@@ -223,7 +226,7 @@ fn list_of(rows: &dyn ReadRows, user: RowId) -> Result<Vec<(u128, StoredEntry)>,
 fn join_cursors(rows: &dyn ReadRows, user: RowId, entries: &mut [(u128, StoredEntry)]) -> Result<(), Unreadable> {
     let prefix = rows::prefix(user, tag::CURSORS);
     let mut entries = entries.iter_mut().peekable();
-    lookup::scan(rows, &prefix, &rows::end_of(&prefix), false, &mut |key, value| {
+    lookup::scan(rows, &prefix, &rows::end_of(&prefix), false, |key, value| {
         let RowKey::Cursors { conversation, .. } = rows::parse(key)? else { return Ok(true) };
         while entries.next_if(|(fingerprint, _)| *fingerprint < conversation).is_some() {}
         if let Some((_, entry)) = entries.next_if(|(fingerprint, _)| *fingerprint == conversation) {

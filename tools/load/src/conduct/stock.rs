@@ -1,0 +1,177 @@
+//! Laying messages in store, for the scenarios that measure what is done with them.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{Conductor, LOOK, Meters, REST, Watched, with_crew};
+use crate::account::Tally;
+use crate::error::Failure;
+use crate::options::Settings;
+use crate::pinger::{Pinger, Pings};
+use crate::scenario::{Plan, Stock};
+use crate::stage::{Step, Totals};
+
+/// After the last message of a backlog, whatever comes again would come soon.
+const AFTERMATH: Duration = Duration::from_millis(500);
+/// Pings while nothing goes on.
+const CALM: Duration = Duration::from_secs(2);
+
+/// What laying in store took.
+#[derive(Clone, Copy, Debug)]
+pub struct Filled {
+    /// Messages acknowledged.
+    pub messages: u64,
+    /// From the first one to the last ack.
+    pub took: Duration,
+    /// Memory of the server before the first connection, in bytes.
+    pub rss_before: Option<u64>,
+    /// And afterwards.
+    pub rss_after: Option<u64>,
+}
+
+/// What a backlog gave.
+pub struct Backlog {
+    /// What was played.
+    pub plan: Plan,
+    /// Of all workers.
+    pub tally: Tally,
+    /// How it was laid in store.
+    pub filled: Filled,
+    /// Users who have all their messages.
+    pub caught_up: u64,
+    /// From the first login to the moment at which all had them, or at which it was given up.
+    pub took: Duration,
+    /// At the beginning and at the end of that time.
+    pub meters: [Meters; 2],
+    /// Memory of the server at its end, in bytes.
+    pub rss_end: Option<u64>,
+    /// Of a session that has nothing to do with it, if that was wanted.
+    pub pings: Option<Pings>,
+}
+
+/// Lays messages in store and lets all users log in at once.
+///
+/// # Errors
+/// What kept it from having a result.
+pub fn backlog(plan: Plan, settings: &Settings, server: Watched, with_pings: bool) -> Result<Backlog, Failure> {
+    let play = |conductor: &mut Conductor<'_, '_>| {
+        let filled = fill(conductor)?;
+        let plan = &conductor.crew.plan;
+        let pinger = with_pings.then(|| Pinger::start(server.target, &format!("{}-pinger", plan.group_id()))).transpose()?;
+        thread::sleep(if with_pings { CALM } else { Duration::ZERO });
+        let first = conductor.meters()?;
+        pinger.iter().for_each(Pinger::load_begins);
+        let begin = Instant::now();
+        let stage = &conductor.crew.stage;
+        stage.schedule(stage.now_ns(), u64::MAX..u64::MAX);
+        stage.allow_log_in_until(plan.connections);
+        stage.go_to(Step::LogIn);
+        let users = u64::from(plan.connections - plan.publishers());
+        conductor.wait_or_give_up("catching up", users, |t| t.caught_up);
+        let (took, last) = (begin.elapsed(), conductor.meters()?);
+        let pings = pinger.map(Pinger::end).transpose()?;
+        thread::sleep(AFTERMATH);
+        Ok((filled, took, [first, last], conductor.rss()?, pings, conductor.crew.stage.totals().caught_up))
+    };
+    let ((filled, took, meters, rss_end, pings, caught_up), tally, crew) = with_crew(plan, settings, server, play)?;
+    Ok(Backlog { plan: crew.plan, tally, filled, caught_up, took, meters, rss_end, pings })
+}
+
+/// What reading cold conversations gave.
+pub struct ColdReads {
+    /// What was played.
+    pub plan: Plan,
+    /// Of all workers.
+    pub tally: Tally,
+    /// How the conversations were laid in store, if this run did it.
+    pub filled: Option<Filled>,
+    /// Pages read.
+    pub pages: u64,
+    /// How long that took.
+    pub took: Duration,
+    /// Memory of the server before and after reading, in bytes.
+    pub rss: [Option<u64>; 2],
+}
+
+/// Which half of a run of `cold` is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// Laying in store.
+    Fill,
+    /// Reading.
+    Read,
+    /// One after the other.
+    Both,
+}
+
+/// Lays conversations in store, and reads the newest messages of random ones after a rest.
+///
+/// # Errors
+/// What kept it from having a result.
+pub fn cold(plan: Plan, settings: &Settings, server: Watched, half: Half, rest: Duration) -> Result<ColdReads, Failure> {
+    let play = |conductor: &mut Conductor<'_, '_>| {
+        let filled = if half == Half::Read {
+            log_in(conductor)?;
+            None
+        } else {
+            let filled = fill(conductor)?;
+            let (plan, stage) = (&conductor.crew.plan, &conductor.crew.stage);
+            let conversations = plan.stock().map_or(0, |stock| stock.conversations(plan.publishers()));
+            stage.go_to(Step::Receipts);
+            conductor.wait("saying what was read", conversations, |t| t.receipts)?;
+            Some(filled)
+        };
+        if half != Half::Fill {
+            thread::sleep(rest);
+        }
+        let before = conductor.rss()?;
+        let begin = Instant::now();
+        if half != Half::Fill {
+            conductor.crew.stage.go_to(Step::Read);
+            let reads = conductor.crew.plan.reads();
+            conductor.wait("reading", reads, |t| t.pages)?;
+        }
+        let took = begin.elapsed();
+        Ok((filled, took, [before, conductor.rss()?], conductor.crew.stage.totals().pages))
+    };
+    let ((filled, took, rss, pages), tally, crew) = with_crew(plan, settings, server, play)?;
+    Ok(ColdReads { plan: crew.plan, tally, filled, pages, took, rss })
+}
+
+fn log_in(conductor: &mut Conductor<'_, '_>) -> Result<(), Failure> {
+    let publishers = conductor.crew.plan.publishers();
+    conductor.crew.stage.allow_log_in_until(publishers);
+    conductor.wait("logging in", u64::from(publishers), |t| t.logged_in)
+}
+
+fn fill(conductor: &mut Conductor<'_, '_>) -> Result<Filled, Failure> {
+    let rss_before = conductor.rss()?;
+    log_in(conductor)?;
+    let wanted = conductor.crew.plan.stock().map_or(0, Stock::messages);
+    let begin = Instant::now();
+    conductor.crew.stage.go_to(Step::Fill);
+    conductor.wait("laying in store", wanted, |t| t.acked)?;
+    let took = begin.elapsed();
+    if conductor.server.pid.is_some() {
+        thread::sleep(REST);
+    }
+    Ok(Filled { messages: wanted, took, rss_before, rss_after: conductor.rss()? })
+}
+
+impl Conductor<'_, '_> {
+    /// Waits until `done` has come to `wanted`, or nothing has moved for as long as draining may take.
+    fn wait_or_give_up(&mut self, step: &'static str, wanted: u64, done: impl Fn(&Totals) -> u64) {
+        let mut last = (Instant::now(), Totals::default());
+        while !self.a_worker_ended() {
+            let totals = self.crew.stage.totals();
+            if done(&totals) >= wanted || last.0.elapsed() > self.crew.settings.drain {
+                return;
+            }
+            if totals != last.1 {
+                last = (Instant::now(), totals);
+            }
+            self.show(|totals, rates| format!("{step}: {} of {wanted}, {:.0} deliveries/s", done(totals), rates[1]));
+            thread::sleep(LOOK);
+        }
+    }
+}

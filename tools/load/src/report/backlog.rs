@@ -1,0 +1,164 @@
+//! The report of `backlog`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Latency;
+use super::figures::{codes_of_errors, codes_of_goaways};
+use super::table::{Table, latency, mib, percent};
+use crate::conduct::Backlog;
+use crate::machine::{self, Facts};
+use crate::options::Settings;
+use crate::scenario::Kind;
+
+/// All that is known about a backlog. Units are in the names.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct BacklogFigures {
+    pub scenario: &'static str,
+    pub durability: String,
+    /// Who log in at once.
+    pub users: u32,
+    /// That wait for each of them.
+    pub messages_per_user: u32,
+    /// Who sent them.
+    pub publishers: u32,
+    pub payload_bytes: usize,
+    /// Laying in store.
+    pub filled_messages: u64,
+    pub fill_s: f64,
+    pub fill_acks_per_s: f64,
+    /// Publishes that were refused meanwhile, and sent again.
+    pub fill_refused: u64,
+
+    /// Users who got all their messages.
+    pub caught_up: u64,
+    /// From the first login until all had them.
+    pub all_caught_up_s: f64,
+    /// From a user's own connect to his last message.
+    pub catch_up_us: Latency,
+    /// From the first login of all to a user's last message.
+    pub caught_up_after_us: Latency,
+    pub delivered: u64,
+    pub expected: u64,
+    pub deliveries_per_s: f64,
+    pub lost: u64,
+    pub duplicated: u64,
+    /// Within a conversation.
+    pub out_of_order: u64,
+    pub unexpected: u64,
+    pub gaps: u64,
+    pub disconnects: u64,
+    pub errors: BTreeMap<String, u64>,
+    pub goaways: BTreeMap<String, u64>,
+    /// Round trips of a session that has nothing to do with it, every 10 ms: while nothing goes on, and while all catch up.
+    pub pings_before_us: Option<Latency>,
+    pub pings_during_us: Option<Latency>,
+
+    pub server_cpu_busy: Option<f64>,
+    pub server_cpu_us_per_delivery: Option<f64>,
+    pub server_rss_start_bytes: Option<u64>,
+    pub server_rss_filled_bytes: Option<u64>,
+    pub server_rss_end_bytes: Option<u64>,
+    pub client_cpu_busy: f64,
+    pub cpus: Vec<usize>,
+    pub server_cpus: Vec<usize>,
+    pub machine: Facts,
+    pub command: Vec<String>,
+    pub version: &'static str,
+}
+
+impl BacklogFigures {
+    /// Computes the figures.
+    pub fn from(durability: &str, settings: &Settings, outcome: &Backlog) -> BacklogFigures {
+        let Backlog { plan, tally, filled, meters: [first, last], pings, .. } = outcome;
+        let Kind::Backlog { publishers, users, messages } = plan.kind else { unreachable!("a backlog was played") };
+        let measured_s = (last.at_ns - first.at_ns) as f64 / 1e9;
+        let server_s = first.server_cores_s.zip(last.server_cores_s).map(|(first, last)| last - first);
+        let expected = u64::from(users) * u64::from(messages);
+        BacklogFigures {
+            scenario: "backlog",
+            durability: durability.to_owned(),
+            users,
+            messages_per_user: messages,
+            publishers,
+            payload_bytes: settings.payload_bytes,
+            filled_messages: filled.messages,
+            fill_s: filled.took.as_secs_f64(),
+            fill_acks_per_s: filled.messages as f64 / filled.took.as_secs_f64(),
+            fill_refused: tally.refused,
+            caught_up: outcome.caught_up,
+            all_caught_up_s: outcome.took.as_secs_f64(),
+            catch_up_us: Latency::from(&tally.catch_up),
+            caught_up_after_us: Latency::from(&tally.caught_up_after),
+            delivered: tally.read,
+            expected,
+            deliveries_per_s: tally.read as f64 / outcome.took.as_secs_f64(),
+            lost: expected.saturating_sub(tally.read),
+            duplicated: tally.duplicated,
+            out_of_order: tally.out_of_order,
+            unexpected: tally.unexpected,
+            gaps: tally.gaps,
+            disconnects: tally.disconnects,
+            errors: codes_of_errors(tally),
+            goaways: codes_of_goaways(tally),
+            pings_before_us: pings.as_ref().map(|pings| Latency::from(&pings.before)),
+            pings_during_us: pings.as_ref().map(|pings| Latency::from(&pings.during)),
+            server_cpu_busy: server_s.map(|s| s / measured_s / settings.server_cpus.len() as f64),
+            server_cpu_us_per_delivery: server_s.filter(|_| tally.read > 0).map(|s| s * 1e6 / tally.read as f64),
+            server_rss_start_bytes: filled.rss_before,
+            server_rss_filled_bytes: filled.rss_after,
+            server_rss_end_bytes: outcome.rss_end,
+            client_cpu_busy: (last.own_cores_s - first.own_cores_s) / measured_s / settings.cpus.len() as f64,
+            cpus: settings.cpus.clone(),
+            server_cpus: settings.server_cpus.clone(),
+            machine: machine::facts(),
+            command: std::env::args().collect(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// Whether every user got each of his messages once and in order.
+    pub fn is_clean(&self) -> bool {
+        self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects + self.gaps == 0
+    }
+
+    /// For people.
+    pub fn table(&self) -> String {
+        let mut t = Table::default();
+        let (users, messages, publishers) = (self.users, self.messages_per_user, self.publishers);
+        let what = format!("{users} users, {messages} messages each, {publishers} publishers, {} bytes", self.payload_bytes);
+        t.row("scenario", &format!("backlog: {what}, durability {}", self.durability));
+        t.row(
+            "laid in store",
+            &format!("{} in {:.1} s   ({:.0} acks per second)", self.filled_messages, self.fill_s, self.fill_acks_per_s),
+        );
+        t.row("caught up", &format!("{} of {users} in {:.2} s", self.caught_up, self.all_caught_up_s));
+        t.row("  from his own connect, us", &latency(&self.catch_up_us));
+        t.row("  from the first login, us", &latency(&self.caught_up_after_us));
+        t.row(
+            "delivered / expected",
+            &format!("{} / {}   ({:.0} per second)", self.delivered, self.expected, self.deliveries_per_s),
+        );
+        t.row("lost, duplicated, disorder", &format!("{}, {}, {}", self.lost, self.duplicated, self.out_of_order));
+        t.optional("pings before, us", self.pings_before_us.as_ref().map(latency));
+        t.optional("pings meanwhile, us", self.pings_during_us.as_ref().map(latency));
+        t.optional("server cores", self.server_cpu_busy.map(|b| format!("{:.1} % busy of {:?}", percent(b), self.server_cpus)));
+        t.optional("  per delivery", self.server_cpu_us_per_delivery.map(|us| format!("{us:.3} us")));
+        let rss = [self.server_rss_start_bytes, self.server_rss_filled_bytes, self.server_rss_end_bytes];
+        if let [Some(start), Some(filled), Some(end)] = rss.map(|bytes| bytes.map(mib)) {
+            t.row("server memory", &format!("{start:.1} MiB before, {filled:.1} with the backlog, {end:.1} at the end"));
+        }
+        t.row("client CPU", &format!("{:.0} % of cores {:?}", percent(self.client_cpu_busy), self.cpus));
+        t.counts(&[
+            ("refused publishes", self.fill_refused),
+            ("disconnects", self.disconnects),
+            ("unexpected frames", self.unexpected),
+            ("gaps and skips", self.gaps),
+        ]);
+        t.codes("errors", &self.errors);
+        t.codes("goaways", &self.goaways);
+        t.text()
+    }
+}

@@ -1,0 +1,134 @@
+//! The report of `cold`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Latency;
+use super::figures::codes_of_errors;
+use super::table::{Table, latency, mib};
+use crate::conduct::ColdReads;
+use crate::machine::{self, Facts};
+use crate::options::Settings;
+use crate::scenario::Kind;
+
+/// All that is known about reading cold conversations. Units are in the names.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct ColdFigures {
+    pub scenario: &'static str,
+    pub durability: String,
+    /// Number of the run, to read again what it laid in store.
+    pub run: String,
+    pub conversations: u32,
+    pub messages: u64,
+    pub publishers: u32,
+    pub payload_bytes: usize,
+    pub fill_s: Option<f64>,
+    pub fill_acks_per_s: Option<f64>,
+
+    /// Pages read.
+    pub reads: u64,
+    /// Messages wanted in each.
+    pub page_messages: u32,
+    /// Under way at once.
+    pub readers: u32,
+    /// Pages that were refused, or did not hold the newest messages in their order.
+    pub wrong: u64,
+    pub reads_per_s: f64,
+    /// From the request to the page.
+    pub read_us: Latency,
+    pub refused: u64,
+    pub unexpected: u64,
+    pub disconnects: u64,
+    pub errors: BTreeMap<String, u64>,
+
+    /// Before the first connection of this run, if it filled.
+    pub server_rss_start_bytes: Option<u64>,
+    pub server_rss_filled_bytes: Option<u64>,
+    pub server_rss_before_reads_bytes: Option<u64>,
+    pub server_rss_after_reads_bytes: Option<u64>,
+    pub machine: Facts,
+    pub command: Vec<String>,
+    pub version: &'static str,
+}
+
+impl ColdFigures {
+    /// Computes the figures.
+    pub fn from(durability: &str, settings: &Settings, outcome: &ColdReads) -> ColdFigures {
+        let ColdReads { plan, tally, filled, pages, took, rss } = outcome;
+        let Kind::Cold { publishers, conversations, messages, page, readers, .. } = plan.kind else {
+            unreachable!("cold reads were played")
+        };
+        let fill_s = filled.map(|filled| filled.took.as_secs_f64());
+        ColdFigures {
+            scenario: "cold",
+            durability: durability.to_owned(),
+            run: format!("{:08x}", plan.run),
+            conversations,
+            messages,
+            publishers,
+            payload_bytes: settings.payload_bytes,
+            fill_s,
+            fill_acks_per_s: filled.map(|filled| filled.messages as f64 / filled.took.as_secs_f64()),
+            reads: *pages,
+            page_messages: page,
+            readers,
+            wrong: tally.wrong_pages,
+            reads_per_s: *pages as f64 / took.as_secs_f64(),
+            read_us: Latency::from(&tally.reads),
+            refused: tally.refused,
+            unexpected: tally.unexpected,
+            disconnects: tally.disconnects,
+            errors: codes_of_errors(tally),
+            server_rss_start_bytes: filled.and_then(|filled| filled.rss_before),
+            server_rss_filled_bytes: filled.and_then(|filled| filled.rss_after),
+            server_rss_before_reads_bytes: rss[0],
+            server_rss_after_reads_bytes: rss[1],
+            machine: machine::facts(),
+            command: std::env::args().collect(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// Whether every page held what it should.
+    pub fn is_clean(&self) -> bool {
+        self.wrong + self.unexpected + self.disconnects == 0
+    }
+
+    /// For people.
+    pub fn table(&self) -> String {
+        let mut t = Table::default();
+        let what = format!("{} conversations, {} messages, {} bytes", self.conversations, self.messages, self.payload_bytes);
+        t.row("scenario", &format!("cold: {what}, durability {}, run {}", self.durability, self.run));
+        let filled = self.fill_s.zip(self.fill_acks_per_s);
+        t.optional("laid in store", filled.map(|(s, rate)| format!("in {s:.1} s   ({rate:.0} acks per second)")));
+        if self.reads > 0 {
+            let readers = self.readers;
+            t.row(
+                "pages read",
+                &format!(
+                    "{} of {} messages, {readers} at once   ({:.0} per second)",
+                    self.reads, self.page_messages, self.reads_per_s
+                ),
+            );
+            t.row("  from request to page, us", &latency(&self.read_us));
+            t.row("  wrong", &self.wrong.to_string());
+        }
+        for (name, bytes) in [
+            ("server memory at first", self.server_rss_start_bytes),
+            ("  filled", self.server_rss_filled_bytes),
+            ("  before the reads", self.server_rss_before_reads_bytes),
+            ("  after the reads", self.server_rss_after_reads_bytes),
+        ] {
+            t.optional(name, bytes.map(|bytes| format!("{:.1} MiB", mib(bytes))));
+        }
+        t.counts(&[
+            ("refused publishes", self.refused),
+            ("disconnects", self.disconnects),
+            ("unexpected frames", self.unexpected),
+        ]);
+        t.codes("errors", &self.errors);
+        t.text()
+    }
+}
