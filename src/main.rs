@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use campanile::config::{self, Action, Command, Config, ConfigError};
+use campanile::store::disk::fsck;
 use campanile::{doctor, probe, server};
 use tracing_subscriber::EnvFilter;
 
@@ -29,6 +30,7 @@ fn run() -> Result<ExitCode, ConfigError> {
             say(&report);
             if can_start { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Action::Fsck { cut } => check_data(&config, cut),
         Action::PrintConfig => {
             say(&config::print(&settled, &config));
             ExitCode::SUCCESS
@@ -39,6 +41,20 @@ fn run() -> Result<ExitCode, ConfigError> {
 /// Writes to stdout. A reader that has seen enough (`| head`) is no error.
 fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Checks the data directory.
+fn check_data(config: &Config, cut: bool) -> ExitCode {
+    if let Err(error) = log_to_stderr() {
+        return fail(&error);
+    }
+    match fsck::run(&config.data_dir, cut) {
+        Ok(report) => {
+            say(&report.to_string());
+            if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => fail(&error),
+    }
 }
 
 /// Runs the server until it is told to stop.

@@ -163,6 +163,9 @@ pub enum Action {
     Serve,
     /// Check the machine.
     Doctor,
+    /// Check the data directory; with `cut`, give up what is lost.
+    #[allow(missing_docs)]
+    Fsck { cut: bool },
     /// Show the settings in force.
     PrintConfig,
 }
@@ -210,6 +213,7 @@ fn understand(matches: &ArgMatches, mut environment: Vec<(String, String)>) -> R
     let action = match subcommand {
         _ if matches.get_flag("print-config") => Action::PrintConfig,
         Some("doctor") => Action::Doctor,
+        Some("fsck") => Action::Fsck { cut: matches.get_flag("cut") },
         _ => Action::Serve,
     };
     let option = |name: String| matches.get_one::<String>(&name).cloned().map(|text| (name, text));
@@ -241,6 +245,13 @@ fn clap_command() -> clap::Command {
         .subcommand(clap::Command::new("serve").about("Run the server (this is what happens without a subcommand)"))
         .subcommand(
             clap::Command::new("doctor").about("Check this machine: what is missing, and how many connections it can hold"),
+        )
+        .subcommand(
+            clap::Command::new("fsck")
+                .about("Check the data directory of a server that does not run: journals, and every row")
+                .arg(Arg::new("cut").long("cut").action(ArgAction::SetTrue).help(
+                    "Give up what is lost, so that the server starts: what stands behind the damage is cut off, and every conversation of that partition begins a new epoch",
+                )),
         )
         .args([file.global(true), print.global(true)])
         .args(Settled::default().sections().into_iter().flat_map(options))
@@ -430,6 +441,8 @@ mod tests {
             assert_eq!(line(arguments).unwrap().settled.base.values.shards, 2, "{arguments:?}");
         }
         assert_eq!(line(&["doctor"]).unwrap().action, Action::Doctor);
+        assert_eq!(line(&["fsck", "--data-dir", "/d"]).unwrap().action, Action::Fsck { cut: false });
+        assert_eq!(line(&["fsck", "--cut"]).unwrap().action, Action::Fsck { cut: true });
         assert_eq!(line(&[]).unwrap().action, Action::Serve);
         assert_eq!(line(&["serve", "--print-config"]).unwrap().action, Action::PrintConfig);
     }

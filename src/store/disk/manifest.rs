@@ -119,7 +119,7 @@ impl Manifest {
         self.facts.os_generation
     }
 
-    /// How often lost data was given up; any log may have lost something that it had shown.
+    /// How often lost data was given up.
     pub fn repairs(&self) -> u64 {
         self.facts.repairs
     }
@@ -162,13 +162,15 @@ impl Manifest {
         self.write()
     }
 
-    /// Lost data has been given up.
+    /// Lost data will be given up. What was appended in the run of the machine that ends by it may be lost; gives that run's generation.
     ///
     /// # Errors
     /// It cannot be written down.
-    pub fn count_repair(&mut self) -> Result<(), OpenError> {
+    pub fn begin_repair(&mut self) -> Result<u64, OpenError> {
         self.facts.repairs += 1;
-        self.write()
+        self.facts.os_generation += 1;
+        self.write()?;
+        Ok(self.facts.os_generation - 1)
     }
 
     /// Everything is on the disk, and nothing more will be written.

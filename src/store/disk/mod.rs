@@ -11,6 +11,7 @@
 pub mod database;
 mod error;
 pub mod fault;
+pub mod fsck;
 mod journal;
 mod journal_check;
 mod lanes;

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use super::{Database, Mode, Recovered};
 use crate::slot::PartitionId;
 use crate::store::disk::manifest::Manifest;
-use crate::store::disk::mark::Mark;
+use crate::store::disk::mark::{Mark, Marked};
 use crate::store::disk::stamp::Owner;
 use crate::store::disk::{OpenError, StoreOptions};
 
@@ -25,7 +25,10 @@ impl Database {
     ) -> Result<(Database, Recovered), OpenError> {
         let dir = manifest.partition_dir(partition);
         let owner = Owner { data_id: manifest.data_id(), partition };
-        let (mut mark, _) = Mark::open(&dir, owner).map_err(file(dir.clone()))?;
+        let (mut mark, marked) = Mark::open(&dir, owner).map_err(file(dir.clone()))?;
+        if marked == Marked::Foreign {
+            return Err(OpenError::Foreign { partition, path: dir });
+        }
         mark.reset(u64::MAX).map_err(file(dir.clone()))?;
         let mut database = Database::closed(dir, owner, options, mark);
         let recovered = database.recover(0, Mode::Forgiving, progress)?;
