@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use campanile::config::{self, Action, Command, Config, ConfigError};
-use campanile::store::disk::fsck;
+use campanile::config::{self, Action, Command, Config, ConfigError, Settled};
+use campanile::offline::{self, Task};
 use campanile::{doctor, probe, server};
 use tracing_subscriber::EnvFilter;
 
@@ -15,6 +15,10 @@ const LOG_VARIABLE: &str = "CAMPANILE_LOG";
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
+        Err(error @ ConfigError::NotDone(_)) => {
+            fail(&error);
+            ExitCode::from(offline::NOT_DONE)
+        }
         Err(error) => fail(&error),
     }
 }
@@ -22,6 +26,11 @@ fn main() -> ExitCode {
 /// Does what the command line says.
 fn run() -> Result<ExitCode, ConfigError> {
     let Command { action, settled } = config::command_line()?;
+    let action = match action {
+        // Neither processors nor addresses matter to it.
+        Action::Offline(task) => return Ok(look_after(task, &settled)),
+        action => action,
+    };
     let config = settled.resolve()?;
     Ok(match action {
         Action::Serve => serve(config),
@@ -30,7 +39,7 @@ fn run() -> Result<ExitCode, ConfigError> {
             say(&report);
             if can_start { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        Action::Fsck { cut } => check_data(&config, cut),
+        Action::Offline(_) => unreachable!("it was done above"),
         Action::PrintConfig => {
             say(&config::print(&settled, &config));
             ExitCode::SUCCESS
@@ -43,23 +52,20 @@ fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-/// Checks the data directory.
-fn check_data(config: &Config, cut: bool) -> ExitCode {
-    if let Err(error) = log_to_stderr() {
-        return fail(&error);
-    }
-    match fsck::run(&config.data_dir, cut) {
-        Ok(report) => {
-            say(&report.to_string());
-            if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// Works on a data directory.
+fn look_after(task: Task, settled: &Settled) -> ExitCode {
+    match log_to_stderr("warn") {
+        Ok(()) => task.run(settled),
+        Err(error) => {
+            fail(&error);
+            ExitCode::from(offline::NOT_DONE)
         }
-        Err(error) => fail(&error),
     }
 }
 
 /// Runs the server until it is told to stop.
 fn serve(mut config: Config) -> ExitCode {
-    if let Err(error) = log_to_stderr() {
+    if let Err(error) = log_to_stderr("info") {
         return fail(&error);
     }
     match probe::run(&config) {
@@ -80,8 +86,8 @@ fn fail(error: &dyn Display) -> ExitCode {
 }
 
 /// Compact lines on stderr, in colour only on a terminal.
-fn log_to_stderr() -> Result<(), String> {
-    let wanted = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| "info".into());
+fn log_to_stderr(default: &str) -> Result<(), String> {
+    let wanted = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| default.into());
     let filter = EnvFilter::try_new(&wanted).map_err(|error| {
         format!("{LOG_VARIABLE} = {wanted:?} is no filter: {error}; write info, debug, or campanile=debug,info")
     })?;

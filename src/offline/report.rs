@@ -54,12 +54,14 @@ pub struct Report {
     pub tallies: Vec<Tally>,
     /// The first of each gravity.
     pub findings: Vec<Finding>,
+    /// Said before all else.
+    notes: Vec<String>,
 }
 
 impl Report {
     /// Of a directory with so many partitions.
     pub fn new(partitions: PartitionId) -> Report {
-        Report { tallies: vec![Tally::default(); partitions.into()], findings: Vec::new() }
+        Report { tallies: vec![Tally::default(); partitions.into()], ..Report::default() }
     }
 
     /// Counts and keeps a finding.
@@ -74,6 +76,11 @@ impl Report {
         }
     }
 
+    /// Something about all of it.
+    pub fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
     /// Whether nothing is damaged.
     pub fn is_sound(&self) -> bool {
         self.tallies.iter().all(|tally| tally.damaged == 0)
@@ -81,7 +88,8 @@ impl Report {
 
     /// For people.
     pub fn text(&self) -> String {
-        let mut text = table(&self.tallies);
+        let mut text: String = self.notes.iter().map(|note| format!("{note}\n")).collect();
+        text.push_str(&table(&self.tallies));
         for (gravity, name) in [(Gravity::Damage, "damage"), (Gravity::Warning, "warning")] {
             let told: Vec<&Finding> = self.findings.iter().filter(|finding| finding.gravity == gravity).collect();
             for finding in &told {
@@ -126,11 +134,15 @@ fn table(tallies: &[Tally]) -> String {
     let mut text = String::from("partition");
     let names = Tally::default().columns().map(|(name, _)| name);
     let width = |name: &str| name.len().max(12);
-    names.iter().for_each(|name| drop(write!(text, " {name:>0$}", width(name))));
+    for name in names {
+        let _ = write!(text, " {name:>0$}", width(name));
+    }
     text.push('\n');
     for (partition, tally) in tallies.iter().enumerate() {
         let _ = write!(text, "{partition:>9}");
-        tally.columns().iter().for_each(|(name, count)| drop(write!(text, " {count:>0$}", width(name))));
+        for (name, count) in tally.columns() {
+            let _ = write!(text, " {count:>0$}", width(name));
+        }
         text.push('\n');
     }
     text

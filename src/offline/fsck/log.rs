@@ -31,6 +31,17 @@ pub struct Log {
     is_disbanded: bool,
 }
 
+/// What is wrong with a row of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// What stood before it is lost. This says what.
+    Lost(String),
+    /// It should not be there.
+    Superfluous(&'static str),
+    /// Nothing can be done about it.
+    Odd(String),
+}
+
 /// What the last record about a user has made of him.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -60,25 +71,31 @@ impl Log {
     }
 
     /// Takes the next row; without a record if that was removed. `shown_from` and `epoch` are the head's. Says what is wrong.
-    pub fn take(&mut self, seq: u64, time_ms: u64, record: Option<&Record>, (shown_from, epoch): (u64, u64), rules: Rules) -> Vec<String> {
-        let mut wrong = Vec::new();
-        let (before, time_before) = self.last;
+    pub fn take(
+        &mut self,
+        (seq, time_ms): (u64, u64),
+        record: Option<&Record>,
+        (shown_from, epoch): (u64, u64),
+        rules: Rules,
+    ) -> Option<Wrong> {
         if seq == 0 {
-            wrong.push("there is no record 0".into());
+            return Some(Wrong::Superfluous("records count from 1"));
         }
+        let (before, time_before) = self.last;
+        let mut wrong = None;
         if self.rows > 0 && time_ms < time_before {
-            wrong.push(format!("its time is before that of record {before}"));
+            wrong = Some(Wrong::Odd(format!("its time is before that of record {before}")));
         }
         if self.is_disbanded {
-            wrong.push("it comes after the group was disbanded".into());
+            wrong = Some(Wrong::Odd("it comes after the group was disbanded".into()));
         }
         if self.rows > 0 && seq > before + 1 {
             self.hole(before + 1, seq - 1);
-            let epoch_began_ms = epoch >> EPOCH_SHIFT;
             // Whoever saw more knows by the epoch that something is lost.
-            let is_announced = epoch == 0 || epoch_began_ms > time_before;
-            if seq > shown_from && !is_announced && time_before.saturating_add(rules.grace_ms) > rules.now_ms.max(time_ms) {
-                wrong.push(format!("records {} to {} are missing, and too young to have expired", before + 1, seq - 1));
+            let is_announced = epoch == 0 || epoch >> EPOCH_SHIFT > time_before;
+            let is_young = time_before.saturating_add(rules.grace_ms) > rules.now_ms.max(time_ms);
+            if seq > shown_from && is_young && !is_announced {
+                wrong = Some(Wrong::Lost(format!("records {} to {} are missing, and too young to have expired", before + 1, seq - 1)));
             }
         }
         if self.rows == 0 {
@@ -95,8 +112,9 @@ impl Log {
 
     fn hole(&mut self, from: u64, to: u64) {
         self.gone += to - from + 1;
+        let is_full = self.holes.len() >= HOLES_MAX;
         match self.holes.last_mut() {
-            Some(last) if last.1 + 1 >= from || self.holes.len() >= HOLES_MAX => last.1 = to,
+            Some(last) if last.1 + 1 >= from || is_full => last.1 = to,
             _ => self.holes.push((from, to)),
         }
     }
@@ -140,7 +158,7 @@ mod tests {
     use super::*;
     use crate::slot::RowId;
 
-    const RULES: Rules = Rules { now_ms: 10_000, grace_ms: 1000 };
+    const RULES: Rules = Rules { now_ms: 10_000, grace_ms: 1000, os_generation: 1 };
 
     fn log() -> Log {
         Log::new(LogPlace { row: RowId { slot: 1, fingerprint: 2 }, incarnation: 3 })
@@ -151,10 +169,10 @@ mod tests {
     }
 
     /// What is wrong with a log of records with these numbers and times, in an epoch that began at `epoch_ms`.
-    fn wrong(records: &[(u64, u64)], shown_from: u64, epoch_ms: u64) -> Vec<String> {
+    fn wrong(records: &[(u64, u64)], shown_from: u64, epoch_ms: u64) -> Vec<Wrong> {
         let mut log = log();
         let take = |&(seq, time_ms): &(u64, u64)| {
-            log.take(seq, time_ms, Some(&message(seq, time_ms)), (shown_from, epoch_ms << EPOCH_SHIFT), RULES)
+            log.take((seq, time_ms), Some(&message(seq, time_ms)), (shown_from, epoch_ms << EPOCH_SHIFT), RULES)
         };
         records.iter().flat_map(take).collect()
     }
@@ -164,20 +182,21 @@ mod tests {
         assert!(wrong(&[(1, 5), (2, 5), (3, 7)], 1, 1).is_empty());
         assert!(wrong(&[(1, 5), (9, 9900)], 1, 1).is_empty(), "they expired long ago");
         let young = wrong(&[(1, 9500), (9, 9900)], 1, 1);
-        assert!(young[0].contains("records 2 to 8 are missing"), "{young:?}");
+        assert!(matches!(&young[..], [Wrong::Lost(what)] if what.contains("records 2 to 8 are missing")), "{young:?}");
         assert!(wrong(&[(1, 9500), (9, 9900)], 9, 1).is_empty(), "they are not shown");
         assert!(wrong(&[(1, 9500), (9, 9900)], 1, 9600).is_empty(), "the epoch is younger than the hole");
         assert!(wrong(&[(4, 9500), (5, 9900)], 1, 1).is_empty(), "the beginning goes first");
-        assert!(wrong(&[(1, 7), (2, 6)], 1, 1)[0].contains("time"));
+        assert!(matches!(wrong(&[(1, 7), (2, 6)], 1, 1)[..], [Wrong::Odd(_)]));
+        assert!(matches!(wrong(&[(0, 7), (1, 7)], 1, 1)[..], [Wrong::Superfluous(_)]));
     }
 
     #[test]
     fn holes_are_remembered() {
         let mut log = log();
         for seq in [3, 4, 8, 10] {
-            log.take(seq, seq, Some(&message(seq, seq)), (1, 0), RULES);
+            log.take((seq, seq), Some(&message(seq, seq)), (1, 0), RULES);
         }
-        log.take(11, 11, None, (1, 0), RULES);
+        log.take((11, 11), None, (1, 0), RULES);
         let there: Vec<u64> = (0..15).filter(|seq| log.has(*seq)).collect();
         assert_eq!(there, [3, 4, 8, 10]);
         assert_eq!(log.gone, 3 + 1 + 1);
@@ -192,15 +211,15 @@ mod tests {
             seq += 1;
             let content = Content::change(kind, subject.map(Into::into), role, Bytes::new());
             let record = Record { epoch: 0, seq, time_ms: 1, sender: "owner".into(), content };
-            log.take(seq, 1, Some(&record), (1, 0), RULES)
+            log.take((seq, 1), Some(&record), (1, 0), RULES)
         };
         put(RecordKind::created, None, Role::none);
         put(RecordKind::added, Some("ann"), Role::member);
         put(RecordKind::role, Some("ann"), Role::admin);
         put(RecordKind::joined, Some("ben"), Role::member);
         put(RecordKind::left, Some("ben"), Role::none);
-        assert!(put(RecordKind::disbanded, None, Role::none).is_empty());
-        assert!(put(RecordKind::message, None, Role::none)[0].contains("disbanded"));
+        assert!(put(RecordKind::disbanded, None, Role::none).is_none());
+        assert!(matches!(put(RecordKind::message, None, Role::none), Some(Wrong::Odd(what)) if what.contains("disbanded")));
         let standing = |user: &str| log.standings[user];
         assert_eq!(standing("owner"), Standing { seq: 1, is_member: true, joined: Some(1), role: Role::owner });
         assert_eq!(standing("ann"), Standing { seq: 3, is_member: true, joined: Some(2), role: Role::admin });

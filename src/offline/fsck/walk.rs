@@ -8,7 +8,8 @@ use super::Rules;
 use super::findings::Findings;
 use super::hints::Elsewhere;
 use super::lists::Lists;
-use super::log::Log;
+use super::log::{self, Log};
+use super::members;
 use crate::conversation::{Kind, Name, Record};
 use crate::offline::Progress;
 use crate::slot::{PartitionId, RowId, SLOTS};
@@ -189,12 +190,21 @@ impl<'a> Walk<'a> {
             self.finish_log();
         }
         let head = self.slot.conversations.get(&place.row.fingerprint).map(|c| &c.head);
-        let head = head.filter(|head| head.incarnation == place.incarnation).map_or((0, 0), |head| (head.first, head.epoch));
+        let head = head.filter(|head| head.incarnation == place.incarnation);
+        let head = head.map_or((0, 0), |head| (head.first, self.rules.epoch_of(head)));
         let log = self.slot.log.get_or_insert_with(|| Log::new(place));
-        for wrong in log.take(seq, time_ms, record, head, self.rules) {
-            let words = self.words(key);
-            self.found.damage(self.partition, words, wrong);
-            self.found.lossy(self.partition);
+        match log.take((seq, time_ms), record, head, self.rules) {
+            None => {}
+            Some(log::Wrong::Superfluous(why)) => self.give_up(key, why),
+            Some(log::Wrong::Odd(what)) => {
+                let words = self.words(key);
+                self.found.warn(self.partition, words, what);
+            }
+            Some(log::Wrong::Lost(what)) => {
+                let words = self.words(key);
+                self.found.damage(self.partition, words, what);
+                self.found.lossy(self.partition);
+            }
         }
     }
 
@@ -220,13 +230,13 @@ impl<'a> Walk<'a> {
 
     fn member(&mut self, key: &[u8], row: RowId, user: &Name, member: MemberRow) {
         let Some(conversation) = self.conversation(row, member.incarnation) else { return };
+        let wrong = conversation.log.as_ref().and_then(|log| members::wrong(log, conversation.committed(), user, member));
         conversation.members.insert(user.clone());
-        let wrong = conversation.wrong_with_member(user, member);
         let conversation = conversation.head.key.clone();
         if conversation.kind() != Kind::Group {
             return self.give_up(key, "only groups have members");
         }
-        if let Some(Wrong { what, right }) = wrong {
+        if let Some(members::Wrong { what, right }) = wrong {
             let words = self.words(key);
             self.found.damage(self.partition, words, what);
             self.found.fix(self.partition, key, right.map(|right| right.value()));
@@ -280,7 +290,8 @@ impl<'a> Walk<'a> {
             self.found.fix(self.partition, rows::head_key(row), None);
             return self.found.lossy(self.partition);
         }
-        for (user, wrong) in conversation.missing_members() {
+        let missing = log.iter().filter(|_| key.kind() == Kind::Group).flat_map(|log| members::missing(log, |user| conversation.members.contains(user)));
+        for (user, wrong) in missing {
             self.found.damage(self.partition, format_args!("member {user} of {key:?}"), wrong.what);
             self.found.fix(self.partition, rows::member_key(row, &user), wrong.right.map(|right| right.value()));
         }
@@ -327,48 +338,10 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What is wrong with a member's row, and what it should be.
-struct Wrong {
-    what: String,
-    right: Option<MemberRow>,
-}
-
 impl Conversation {
     /// The last seq.
     fn committed(&self) -> u64 {
         self.log.as_ref().map_or(0, |log| log.last.0).max(self.head.first - 1)
-    }
-
-    /// Compares a member with the records about him that are still there.
-    fn wrong_with_member(&self, user: &Name, member: MemberRow) -> Option<Wrong> {
-        let log = self.log.as_ref()?;
-        let Some(standing) = log.standings.get(user) else {
-            let has_no_reason = log.has(member.joined) || member.joined > self.committed();
-            let what = || format!("record {} should have made him a member, but does not", member.joined);
-            return has_no_reason.then(|| Wrong { what: what(), right: None });
-        };
-        if !log.is_whole_after(standing.seq) {
-            return None;
-        }
-        if !standing.is_member {
-            return Some(Wrong { what: format!("record {} has ended his membership", standing.seq), right: None });
-        }
-        let right = MemberRow { joined: standing.joined.unwrap_or(member.joined), role: standing.role, ..member };
-        let what = || format!("record {} says otherwise of when he joined, or of his role", standing.seq);
-        (right != member).then(|| Wrong { what: what(), right: Some(right) })
-    }
-
-    /// Those whom the log has made members, and who have no row.
-    fn missing_members(&self) -> Vec<(Name, Wrong)> {
-        let Some(log) = self.log.as_ref().filter(|_| self.head.key.kind() == Kind::Group) else { return Vec::new() };
-        let is_missing = |user: &Name, seq| !self.members.contains(user) && log.is_whole_after(seq);
-        let standings = log.standings.iter().filter(|(user, s)| s.is_member && is_missing(user, s.seq));
-        let wrong = |(user, standing): (&Name, &super::log::Standing)| {
-            let joined = standing.joined.unwrap_or(standing.seq);
-            let right = MemberRow { incarnation: self.head.incarnation, role: standing.role, joined };
-            (user.clone(), Wrong { what: format!("record {joined} has made him one, but he has no row"), right: Some(right) })
-        };
-        standings.map(wrong).collect()
     }
 }
 

@@ -11,7 +11,6 @@
 pub mod database;
 mod error;
 pub mod fault;
-pub mod fsck;
 mod journal;
 mod journal_check;
 mod lanes;

@@ -42,6 +42,15 @@ impl Database {
     pub fn accept_loss(&mut self) -> Result<(), OpenError> {
         self.mark.reset(self.synced).map_err(file(self.dir.clone()))
     }
+
+    /// Closes the database for good, and its files too. All clones of its rows must be gone.
+    ///
+    /// # Errors
+    /// A file stays open.
+    pub fn shut(mut self) -> io::Result<()> {
+        self.close();
+        self.wait_for_workers()
+    }
 }
 
 fn file(path: PathBuf) -> impl FnOnce(io::Error) -> OpenError {

@@ -17,7 +17,8 @@ impl Manifest {
             return Err(OpenError::NoData { path: dir.to_owned() });
         }
         prepare(dir)?;
-        let lock = lock(dir)?;
+        let dir = &fs::canonicalize(dir).map_err(file(dir))?;
+        let (lock, path) = (lock(dir)?, dir.join(MANIFEST));
         let text = fs::read_to_string(&path).map_err(file(&path))?;
         Ok(Manifest { dir: dir.to_owned(), facts: Facts::parse(&text, &path)?, _lock: lock })
     }
@@ -28,6 +29,7 @@ impl Manifest {
     /// It cannot be made, or is not empty.
     pub fn create_copy(&self, dir: &Path) -> Result<Manifest, OpenError> {
         prepare(dir)?;
+        let dir = &fs::canonicalize(dir).map_err(file(dir))?;
         let lock = lock(dir)?;
         if dir.join(MANIFEST).exists() {
             return Err(OpenError::NotEmpty { path: dir.to_owned() });
