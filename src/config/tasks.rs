@@ -7,8 +7,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::offline::Task;
 
 /// All of them. Settings are options of each, as of the server.
-pub(super) fn subcommands() -> [Command; 1] {
-    [fsck()]
+pub(super) fn subcommands() -> [Command; 3] {
+    [fsck(), export(), import()]
 }
 
 fn fsck() -> Command {
@@ -22,6 +22,29 @@ fn fsck() -> Command {
         .args([directory(), cut])
 }
 
+fn export() -> Command {
+    let conversation = Arg::new("conversation")
+        .long("conversation")
+        .value_name("ADDRESS")
+        .action(ArgAction::Append)
+        .help("Only this one, like direct:alice+bob, group:team, topic:news or broadcast; may be given several times [all]");
+    let out = Arg::new("out").long("out").value_name("FILE").help("A new file, that only its owner can read [standard output]");
+    Command::new("export")
+        .about("Write what is in a data directory as lines of JSON, while no server runs")
+        .after_help("Exit status: 0 it is whole, 2 it is not; without its last line (thing: end) an export is cut off.")
+        .args([directory(), conversation, out])
+}
+
+fn import() -> Command {
+    let from = Arg::new("in").long("in").value_name("FILE").help("The export [standard input]");
+    Command::new("import")
+        .about("Put an export into a data directory while no server runs; a new one is made with --partitions")
+        .after_help(
+            "Seqs and times stay, epochs are new. A conversation that exists is never overwritten. Exit status: 0 all is imported, 2 it is not, and why.",
+        )
+        .args([directory(), from])
+}
+
 fn directory() -> Arg {
     Arg::new("dir").value_name("DIR").help("The data directory [that of the settings: --data-dir]")
 }
@@ -31,6 +54,12 @@ pub(super) fn task(subcommand: Option<&str>, matches: &ArgMatches) -> Option<Tas
     let dir = || matches.get_one::<String>("dir").map(PathBuf::from);
     match subcommand? {
         "fsck" => Some(Task::Fsck { dir: dir(), cut: matches.get_flag("cut") }),
+        "export" => Some(Task::Export {
+            dir: dir(),
+            conversations: matches.get_many::<String>("conversation").unwrap_or_default().cloned().collect(),
+            out: matches.get_one::<String>("out").map(PathBuf::from),
+        }),
+        "import" => Some(Task::Import { dir: dir(), from: matches.get_one::<String>("in").map(PathBuf::from) }),
         _ => None,
     }
 }

@@ -1,10 +1,15 @@
 //! The subcommands: what they say, and how they exit.
 
 use std::fmt::Display;
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::export::{self, ExportError};
+use super::format::Totals;
+use super::import::{self, Import};
 use super::{Progress, fsck};
 use crate::config::Settled;
 
@@ -17,6 +22,22 @@ pub enum Task {
         dir: Option<PathBuf>,
         /// Repair it.
         cut: bool,
+    },
+    /// Write what is in it.
+    Export {
+        /// Which; `None`: that of the settings.
+        dir: Option<PathBuf>,
+        /// Only these; empty: all.
+        conversations: Vec<String>,
+        /// Where to; `None`: standard output.
+        out: Option<PathBuf>,
+    },
+    /// Put an export into it.
+    Import {
+        /// Which; `None`: that of the settings.
+        dir: Option<PathBuf>,
+        /// Where from; `None`: standard input.
+        from: Option<PathBuf>,
     },
 }
 
@@ -36,6 +57,12 @@ impl Task {
                 settled.limits.values.removal_grace_ms.into(),
                 &mut Progress::new("fsck"),
             )),
+            Task::Export { dir, conversations, out } => export(&dir_of(dir), &conversations, out.as_deref()),
+            Task::Import { dir, from } => {
+                let partitions = settled.base.values.partitions as u16;
+                let import = Import { dir: dir_of(dir), from, partitions, policies: settled.policies() };
+                tell("imported", import::run(&import, &mut Progress::new("import")))
+            }
         }
     }
 }
@@ -49,6 +76,33 @@ fn check(looked: Result<fsck::Looked, impl Display>) -> ExitCode {
             let verdict = if report.is_sound() { "sound" } else { "damaged; restore a backup, or give up what is lost with campanile fsck --cut" };
             say(&format!("{verdict}\n"));
             if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) }
+        }
+    }
+}
+
+fn export(dir: &Path, conversations: &[String], out: Option<&Path>) -> ExitCode {
+    let mut progress = Progress::new("export");
+    let exported = match out {
+        None => export::run(dir, conversations, &mut BufWriter::new(io::stdout().lock()), &mut progress),
+        // Who may read the messages is for the operator to say.
+        Some(path) => match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Err(error) => return refuse(&format!("{} cannot be made: {error}; choose a new file with --out", path.display())),
+            Ok(file) => {
+                let exported = export::run(dir, conversations, &mut BufWriter::new(&file), &mut progress);
+                exported.and_then(|totals| file.sync_all().map(|()| totals).map_err(ExportError::Write))
+            }
+        },
+    };
+    tell("exported", exported)
+}
+
+/// How much it was, on stderr: stdout may be the export.
+fn tell(done: &str, totals: Result<Totals, impl Display>) -> ExitCode {
+    match totals {
+        Err(error) => refuse(&error),
+        Ok(Totals { listed, conversations, records }) => {
+            eprintln!("{done} {conversations} conversations, {records} records, {listed} entries of lists");
+            ExitCode::SUCCESS
         }
     }
 }
