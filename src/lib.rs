@@ -42,6 +42,8 @@ pub mod mesh;
 #[cfg(feature = "server")]
 pub mod net;
 #[cfg(feature = "server")]
+pub mod offline;
+#[cfg(feature = "server")]
 pub mod probe;
 #[cfg(feature = "server")]
 pub mod rate;

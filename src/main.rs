@@ -5,9 +5,9 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use campanile::config::{self, Action, Command, Config, ConfigError};
+use campanile::config::{self, Action, Command, Config, ConfigError, Settled};
 use campanile::control::ask;
-use campanile::store::disk::fsck;
+use campanile::offline::{self, Task};
 use campanile::{doctor, probe, server};
 use tracing_subscriber::EnvFilter;
 
@@ -21,6 +21,10 @@ const LOG_VARIABLE: &str = "CAMPANILE_LOG";
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
+        Err(error @ ConfigError::NotDone(_)) => {
+            fail(&error);
+            ExitCode::from(offline::NOT_DONE)
+        }
         Err(error) => fail(&error),
     }
 }
@@ -35,9 +39,9 @@ fn run() -> Result<ExitCode, ConfigError> {
             say(&report);
             if can_start { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        Action::Fsck { cut } => check_data(&settled.resolve()?, cut),
-        // Whether this machine could carry the server does not matter here.
+        // Whether this machine could carry the server does not matter to these.
         Action::Backup => back_up(settled.ops()),
+        Action::Offline(task) => look_after(task, &settled),
         Action::PrintConfig => {
             say(&config::print(&settled, &settled.resolve()?));
             ExitCode::SUCCESS
@@ -50,17 +54,14 @@ fn say(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-/// Checks the data directory.
-fn check_data(config: &Config, cut: bool) -> ExitCode {
-    if let Err(error) = log_to_stderr() {
-        return fail(&error);
-    }
-    match fsck::run(&config.data_dir, cut) {
-        Ok(report) => {
-            say(&report.to_string());
-            if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// Works on a data directory.
+fn look_after(task: Task, settled: &Settled) -> ExitCode {
+    match log_to_stderr("warn") {
+        Ok(()) => task.run(settled),
+        Err(error) => {
+            fail(&error);
+            ExitCode::from(offline::NOT_DONE)
         }
-        Err(error) => fail(&error),
     }
 }
 
@@ -77,7 +78,7 @@ fn back_up(ops: SocketAddr) -> ExitCode {
 
 /// Runs the server until it is told to stop.
 fn serve(mut config: Config) -> ExitCode {
-    if let Err(error) = log_to_stderr() {
+    if let Err(error) = log_to_stderr("info") {
         return fail(&error);
     }
     // A page of 2 MiB for a few objects: memory is taken for what is used. Without it nothing gets slower.
@@ -102,8 +103,8 @@ fn fail(error: &dyn Display) -> ExitCode {
 }
 
 /// Compact lines on stderr, in colour only on a terminal.
-fn log_to_stderr() -> Result<(), String> {
-    let wanted = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| "info".into());
+fn log_to_stderr(default: &str) -> Result<(), String> {
+    let wanted = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| default.into());
     let filter = EnvFilter::try_new(&wanted).map_err(|error| {
         format!("{LOG_VARIABLE} = {wanted:?} is no filter: {error}; write info, debug, or campanile=debug,info")
     })?;

@@ -94,6 +94,8 @@ pub enum ConfigError {
         /// What it may use.
         allowed: String,
     },
+    /// One of these, for work on a data directory: its exit status tells that from damage.
+    NotDone(Box<ConfigError>),
     /// The list of processors that this process may use cannot be had.
     Affinity(std::io::Error),
 }
@@ -145,6 +147,7 @@ impl fmt::Display for ConfigError {
                     "cpus names processor {cpu}, but this process may only use {allowed}; name some of those, or widen its affinity"
                 )
             }
+            Self::NotDone(error) => error.fmt(f),
             Self::Affinity(error) => {
                 write!(f, "the processors that this process may use cannot be had: {error}; name them with --cpus")
             }

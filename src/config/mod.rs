@@ -13,6 +13,7 @@ mod section;
 pub(crate) mod setting;
 mod sources;
 mod span;
+mod tasks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

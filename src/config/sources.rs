@@ -10,9 +10,10 @@ use super::conversations::KindSettings;
 use super::error::ConfigError;
 use super::file::settle_file;
 use super::section::{AnySection, Entry, Section};
-use super::{Base, Config, allowed_cpus};
+use super::{Base, Config, allowed_cpus, tasks};
 use crate::conversation::{Kind, Policies};
 use crate::limits::Limits;
+use crate::offline::Task;
 
 /// What environment variables of this server begin with.
 const ENV_PREFIX: &str = "CAMPANILE_";
@@ -163,17 +164,16 @@ pub(super) fn nearest(name: &str, known: Vec<String>) -> Option<String> {
 }
 
 /// What the program is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Run the server.
     Serve,
     /// Check the machine.
     Doctor,
-    /// Check the data directory; with `cut`, give up what is lost.
-    #[allow(missing_docs)]
-    Fsck { cut: bool },
     /// Let a running server make a backup.
     Backup,
+    /// Work on a data directory without a server.
+    Offline(Task),
     /// Show the settings in force.
     PrintConfig,
 }
@@ -221,9 +221,8 @@ fn understand(matches: &ArgMatches, mut environment: Vec<(String, String)>) -> R
     let action = match subcommand {
         _ if matches.get_flag("print-config") => Action::PrintConfig,
         Some("doctor") => Action::Doctor,
-        Some("fsck") => Action::Fsck { cut: matches.get_flag("cut") },
         Some("backup") => Action::Backup,
-        _ => Action::Serve,
+        name => tasks::task(name, matches).map_or(Action::Serve, Action::Offline),
     };
     let option = |name: String| matches.get_one::<String>(&name).cloned().map(|text| (name, text));
     let written = Written {
@@ -231,7 +230,11 @@ fn understand(matches: &ArgMatches, mut environment: Vec<(String, String)>) -> R
         environment,
         options: Settled::default().names().into_iter().filter_map(option).collect(),
     };
-    Ok(Command { action, settled: settle(&written)? })
+    match settle(&written) {
+        Ok(settled) => Ok(Command { action, settled }),
+        Err(error) if matches!(action, Action::Offline(_)) => Err(ConfigError::NotDone(Box::new(error))),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads the file, keeping its name for errors.
@@ -255,13 +258,7 @@ fn clap_command() -> clap::Command {
         .subcommand(
             clap::Command::new("doctor").about("Check this machine: what is missing, and how many connections it can hold"),
         )
-        .subcommand(
-            clap::Command::new("fsck")
-                .about("Check the data directory of a server that does not run: journals, and every row")
-                .arg(Arg::new("cut").long("cut").action(ArgAction::SetTrue).help(
-                    "Give up what is lost, so that the server starts: what stands behind the damage is cut off, and every conversation of that partition begins a new epoch",
-                )),
-        )
+        .subcommands(tasks::subcommands())
         .subcommand(
             clap::Command::new("backup")
                 .about("Let the server that runs at --ops make a backup of everything on disk, and say where it is (needs --backup-dir there)"),
@@ -454,9 +451,10 @@ mod tests {
             assert_eq!(line(arguments).unwrap().settled.base.values.shards, 2, "{arguments:?}");
         }
         assert_eq!(line(&["doctor"]).unwrap().action, Action::Doctor);
-        assert_eq!(line(&["fsck", "--data-dir", "/d"]).unwrap().action, Action::Fsck { cut: false });
-        assert_eq!(line(&["fsck", "--cut"]).unwrap().action, Action::Fsck { cut: true });
         assert_eq!(line(&["backup", "--ops", "10.0.0.1:7402"]).unwrap().action, Action::Backup);
+        let fsck = |dir: Option<&str>, cut| Action::Offline(Task::Fsck { dir: dir.map(Into::into), cut });
+        assert_eq!(line(&["fsck", "--data-dir", "/d"]).unwrap().action, fsck(None, false));
+        assert_eq!(line(&["fsck", "/d", "--cut"]).unwrap().action, fsck(Some("/d"), true));
         assert_eq!(line(&[]).unwrap().action, Action::Serve);
         assert_eq!(line(&["serve", "--print-config"]).unwrap().action, Action::PrintConfig);
     }

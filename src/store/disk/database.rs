@@ -12,6 +12,8 @@
 //! - **A failed write poisons the database.** It must be dropped and opened again; part of the batch may be in the journal then, and would be
 //!   read back. It is cut off in between ([`Database::cut_failed`]).
 
+mod repair;
+
 use std::collections::HashSet;
 use std::fs;
 use std::io;
@@ -131,28 +133,6 @@ impl Database {
         };
         let mut database = Database::closed(dir, owner, options, mark);
         let recovered = database.recover(marked, Mode::Strict, progress)?;
-        Ok((database, recovered))
-    }
-
-    /// Opens a partition that has lost something, and gives that up.
-    ///
-    /// # Errors
-    /// It is another one's, or cannot be opened.
-    pub fn open_forgiving(
-        manifest: &Manifest,
-        partition: PartitionId,
-        options: &StoreOptions,
-    ) -> Result<(Database, Recovered), OpenError> {
-        let dir = manifest.partition_dir(partition);
-        let owner = Owner { data_id: manifest.data_id(), partition };
-        let file = |error| OpenError::File { path: dir.clone(), error };
-        let (mark, marked) = Mark::open(&dir, owner).map_err(file)?;
-        if marked == Marked::Foreign {
-            return Err(OpenError::Foreign { partition, path: dir });
-        }
-        let mut database = Database::closed(dir.clone(), owner, options, mark);
-        let recovered = database.recover(0, Mode::Forgiving, &AtomicU64::default())?;
-        database.mark.reset(recovered.number).map_err(file)?;
         Ok((database, recovered))
     }
 

@@ -14,6 +14,8 @@ pub enum OpenError {
     File { path: PathBuf, error: io::Error },
     /// Users other than the server's may write there.
     WritableByOthers { path: PathBuf },
+    /// There is no data directory where one should be.
+    NoData { path: PathBuf },
     /// It has no manifest, but other things.
     NotEmpty { path: PathBuf },
     /// Another process has it.
@@ -70,6 +72,13 @@ impl fmt::Display for OpenError {
                 let path = path.display();
                 write!(f, "other users may write to the data directory {path}; forbid it with chmod go-w {path}")
             }
+            OpenError::NoData { path } => {
+                write!(
+                    f,
+                    "{} is no data directory: it has no manifest; name the one that the server has as data_dir",
+                    path.display()
+                )
+            }
             OpenError::NotEmpty { path } => {
                 write!(f, "{} is no data directory, but not empty either; choose an empty one with --data-dir", path.display())
             }
@@ -91,6 +100,10 @@ impl fmt::Display for OpenError {
                 write!(f, "partition {partition} is missing at {}; restore it from a backup", path.display())
             }
             OpenError::Damaged(damage) => damage.fmt(f),
+            OpenError::Behind { partition, path, marked: u64::MAX, .. } => {
+                let path = path.display();
+                write!(f, "the repair of partition {partition} at {path} was not finished; run `campanile fsck --cut` once more")
+            }
             OpenError::Behind { partition, path, found, marked } => {
                 let path = path.display();
                 write!(

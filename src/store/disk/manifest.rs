@@ -8,6 +8,8 @@
 //!   partition-1/ ...
 //! ```
 
+mod offline;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -68,16 +70,6 @@ impl Manifest {
     pub fn open_or_create(dir: &Path, partitions_wanted: PartitionId, shards: u16) -> Result<Manifest, OpenError> {
         let boot_id = fs::read_to_string(BOOT_ID).map_err(file(Path::new(BOOT_ID)))?;
         Manifest::open_in_boot(dir, partitions_wanted, shards, boot_id.trim())
-    }
-
-    /// Opens a data directory that is there, to look after it.
-    ///
-    /// # Errors
-    /// The same, and when there is none.
-    pub fn open_existing(dir: &Path) -> Result<Manifest, OpenError> {
-        let path = dir.join(MANIFEST);
-        fs::metadata(&path).map_err(file(&path))?;
-        Manifest::open_or_create(dir, 0, 1)
     }
 
     /// The same, in the life of the machine that has this id.

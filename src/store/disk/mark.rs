@@ -68,12 +68,12 @@ impl Mark {
         Ok((Mark { file, owner, number: last, place: 0, is_synced: true }, marked))
     }
 
-    /// All batches up to this one are on the disk. The operating system knows it when this returns.
+    /// All batches up to this one are on the disk. The operating system knows it when this returns. It never goes back: see [`Self::reset`].
     ///
     /// # Errors
     /// Those of the file system; what the mark said before stays.
     pub fn set(&mut self, number: u64) -> io::Result<()> {
-        if number == self.number {
+        if number <= self.number {
             return Ok(());
         }
         self.place = 1 - self.place;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{Manifest, OpenError, Opening, ShardStore, StoreOptions, Stores, fsck};
+use super::super::{Manifest, OpenError, Opening, ShardStore, StoreOptions, Stores};
 use crate::control::metrics::{self, Partitions};
 use crate::conversation::{Content, Durability, Key, Record};
 use crate::id::Address;
@@ -346,18 +346,19 @@ fn conversations_of_a_repaired_partition_begin_a_new_epoch() {
     let damaged = running.partition(0);
     let of_damaged: Vec<u32> = (0..6).filter(|log| running.partition(*log) == damaged).collect();
     running.stop();
-    let fine = fsck::run(dir.path(), false).unwrap();
-    assert!(fine.is_fine(), "{fine}");
+    let fsck = |cut| crate::offline::fsck::run(dir.path(), cut, 0, &mut crate::offline::Progress::quiet()).unwrap().report;
+    let fine = fsck(false);
+    assert!(fine.is_sound(), "{}", fine.text());
     // The last batch is lost.
     let journal = dir.path().join(format!("partition-{damaged}/0.jnl"));
     let used = std::fs::read(&journal).unwrap().iter().rposition(|byte| *byte != 0).unwrap();
     std::fs::OpenOptions::new().write(true).open(&journal).unwrap().set_len(used as u64 - 3).unwrap();
     let refused = Running::open(dir.clone(), options.clone()).err().unwrap().to_string();
     assert!(refused.contains("fsck --cut"), "{refused}");
-    let found = fsck::run(dir.path(), false).unwrap();
-    assert!(!found.is_fine() && found.to_string().contains(&format!("partition {damaged}")), "{found}");
-    let cut = fsck::run(dir.path(), true).unwrap();
-    assert!(cut.is_fine(), "{cut}");
+    let found = fsck(false);
+    assert!(!found.is_sound() && found.text().contains(&format!("damage: partition {damaged}")), "{}", found.text());
+    let cut = fsck(true);
+    assert!(cut.is_sound(), "{}", cut.text());
     let mut running = Running::open(dir, options).unwrap();
     for log in 0..6 {
         // A log that was in the lost batch alone is gone.
