@@ -58,10 +58,16 @@ pub fn run(dir: &Path, wanted: &[String], out: &mut dyn Write, progress: &mut Pr
     let directory = Directory::open_sound(dir).map_err(ExportError::Open)?;
     let now_ms = Clock::start().now().wall_ms;
     let views: Vec<View> = directory.views().into_iter().map(|view| view.expect("all partitions are open")).collect();
-    let mut export = Export { directory: &directory, views: &views, wanted: None, now_ms, out, progress, totals: Totals::default() };
+    let mut export =
+        Export { directory: &directory, views: &views, wanted: None, now_ms, out, progress, totals: Totals::default() };
     export.wanted = export.find(wanted)?;
     let data = format!("{:016x}", xxh3_64(&directory.manifest.data_id().to_le_bytes()));
-    export.put(&Thing::Export { format: super::format::FORMAT, version: env!("CARGO_PKG_VERSION").into(), data, time_ms: now_ms })?;
+    export.put(&Thing::Export {
+        format: super::format::FORMAT,
+        version: env!("CARGO_PKG_VERSION").into(),
+        data,
+        time_ms: now_ms,
+    })?;
     for view in &views {
         (0..SLOTS as u16).try_for_each(|slot| export.lists(view, slot))?;
     }
@@ -102,7 +108,10 @@ impl Export<'_> {
                 }
             }
             if found.len() == before {
-                return Err(ExportError::Unknown(format!("there is no {address} in {}; it may be kept in memory only, or have no message", self.directory.manifest.dir().display())));
+                return Err(ExportError::Unknown(format!(
+                    "there is no {address} in {}; it may be kept in memory only, or have no message",
+                    self.directory.manifest.dir().display()
+                )));
             }
         }
         Ok((!wanted.is_empty()).then_some(found))

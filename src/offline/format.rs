@@ -148,7 +148,8 @@ impl Thing {
             }
             Thing::Listed { user, key, cursors: None } => Line::new("listed").text("user", user).key(key).end(),
             Thing::Listed { user, key, cursors: Some(Cursors { read, devices }) } => {
-                let devices: Map<String, Value> = devices.iter().map(|(device, seq)| (device.to_string(), (*seq).into())).collect();
+                let devices: Map<String, Value> =
+                    devices.iter().map(|(device, seq)| (device.to_string(), (*seq).into())).collect();
                 let line = Line::new("listed").text("user", user).key(key);
                 line.value("read", &(*read).into()).value("devices", &devices.into()).end()
             }
@@ -184,7 +185,12 @@ impl Thing {
             "export" => fields.export()?,
             "listed" => fields.listed()?,
             "conversation" => fields.conversation()?,
-            "member" => Thing::Member { key: fields.key()?, user: fields.id("user")?, role: fields.role()?, joined: fields.number("joined")? },
+            "member" => Thing::Member {
+                key: fields.key()?,
+                user: fields.id("user")?,
+                role: fields.role()?,
+                joined: fields.number("joined")?,
+            },
             "receipt" => {
                 let (key, user) = (fields.key()?, fields.id("user")?);
                 Thing::Receipt { key, user, delivered: fields.number("delivered")?, read: fields.number("read")? }
@@ -317,7 +323,12 @@ impl Fields {
         if format == 0 || format > FORMAT {
             return Err(format!("its format is {format}, and this version reads up to {FORMAT}; use a newer one"));
         }
-        Ok(Thing::Export { format, version: text(self.text("version")?), data: text(self.text("data")?), time_ms: self.number("time_ms")? })
+        Ok(Thing::Export {
+            format,
+            version: text(self.text("version")?),
+            data: text(self.text("data")?),
+            time_ms: self.number("time_ms")?,
+        })
     }
 
     fn listed(&mut self) -> Result<Thing, String> {
@@ -330,7 +341,10 @@ impl Fields {
             Some(Value::Object(seqs)) => {
                 for (device, seq) in seqs {
                     check_id(&device).map_err(|error| format!("device {device:?}: {error}"))?;
-                    devices.push((device.as_str().into(), seq.as_u64().ok_or_else(|| format!("the seq of device {device:?} is {seq}"))?));
+                    devices.push((
+                        device.as_str().into(),
+                        seq.as_u64().ok_or_else(|| format!("the seq of device {device:?} is {seq}"))?,
+                    ));
                 }
             }
             Some(other) => return Err(format!("devices is {other}, and should be an object")),
@@ -355,7 +369,10 @@ impl Fields {
 
     fn record(&mut self) -> Result<Record, String> {
         let kind = self.text("kind")?.ok_or("kind is missing")?;
-        let kind = RecordKind::ENUM_VALUES.iter().find(|known| known.variant_name() == Some(&kind)).ok_or_else(|| format!("there is no kind {kind:?}"))?;
+        let kind = RecordKind::ENUM_VALUES
+            .iter()
+            .find(|known| known.variant_name() == Some(&kind))
+            .ok_or_else(|| format!("there is no kind {kind:?}"))?;
         let subject = if self.0.contains_key("subject") { Some(self.id("subject")?) } else { None };
         let content = Content {
             kind: *kind,
@@ -464,7 +481,10 @@ mod tests {
         wrong(r#"{"thing":"conversation","conversation":"group:a","first":1,"committed":1,"flags":["odd"]}"#, "no flag");
         wrong(r#"{"thing":"record","conversation":"group:a","seq":1,"kind":"message"}"#, "sender is missing");
         wrong(r#"{"thing":"record","conversation":"group:a","seq":1,"kind":"shout","sender":"a"}"#, "no kind \"shout\"");
-        wrong(r#"{"thing":"record","conversation":"group:a","seq":1,"kind":"message","sender":"a","body_base64":"?"}"#, "no base64");
+        wrong(
+            r#"{"thing":"record","conversation":"group:a","seq":1,"kind":"message","sender":"a","body_base64":"?"}"#,
+            "no base64",
+        );
         wrong(r#"{"thing":"listed","user":"c","conversation":"group:a","devices":{"":1}}"#, "device");
         wrong(r#"{"thing":"listed","user":"c","conversation":"direct:a+b","users":["a","c"]}"#, "not those of");
     }

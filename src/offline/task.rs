@@ -51,12 +51,9 @@ impl Task {
     pub fn run(self, settled: &Settled) -> ExitCode {
         let dir_of = |dir: Option<PathBuf>| dir.unwrap_or_else(|| settled.base.values.data_dir.clone());
         match self {
-            Task::Fsck { dir, cut } => check(fsck::run(
-                &dir_of(dir),
-                cut,
-                settled.limits.values.removal_grace_ms.into(),
-                &mut Progress::new("fsck"),
-            )),
+            Task::Fsck { dir, cut } => {
+                check(fsck::run(&dir_of(dir), cut, settled.limits.values.removal_grace_ms.into(), &mut Progress::new("fsck")))
+            }
             Task::Export { dir, conversations, out } => export(&dir_of(dir), &conversations, out.as_deref()),
             Task::Import { dir, from } => {
                 let partitions = settled.base.values.partitions as u16;
@@ -73,7 +70,11 @@ fn check(looked: Result<fsck::Looked, impl Display>) -> ExitCode {
         Ok(fsck::Looked { report, done }) => {
             done.iter().for_each(|line| say(&format!("done: {line}\n")));
             say(&report.text());
-            let verdict = if report.is_sound() { "sound" } else { "damaged; restore a backup, or give up what is lost with campanile fsck --cut" };
+            let verdict = if report.is_sound() {
+                "sound"
+            } else {
+                "damaged; restore a backup, or give up what is lost with campanile fsck --cut"
+            };
             say(&format!("{verdict}\n"));
             if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) }
         }

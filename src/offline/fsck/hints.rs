@@ -33,7 +33,11 @@ impl Elsewhere<'_> {
         // An old direct conversation leaves a full list for a new one.
         let may_have_left = key.kind() == Kind::Direct && is_short_of_entries(view, row);
         if may_have_left {
-            found.warn(partition, place, format_args!("the list of {user} does not have it; it may have left when the list was full"));
+            found.warn(
+                partition,
+                place,
+                format_args!("the list of {user} does not have it; it may have left when the list was full"),
+            );
         } else {
             found.damage(partition, place, format_args!("the list of {user} does not have it, so he would not hear of it"));
             found.fix_hint(user, key);

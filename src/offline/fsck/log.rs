@@ -58,16 +58,7 @@ pub struct Standing {
 impl Log {
     /// Nothing of it has been read.
     pub fn new(place: LogPlace) -> Log {
-        Log {
-            place,
-            rows: 0,
-            first: 0,
-            last: (0, 0),
-            holes: Vec::new(),
-            gone: 0,
-            standings: HashMap::new(),
-            is_disbanded: false,
-        }
+        Log { place, rows: 0, first: 0, last: (0, 0), holes: Vec::new(), gone: 0, standings: HashMap::new(), is_disbanded: false }
     }
 
     /// Takes the next row; without a record if that was removed. `shown_from` and `epoch` are the head's. Says what is wrong.
@@ -95,7 +86,11 @@ impl Log {
             let is_announced = epoch == 0 || epoch >> EPOCH_SHIFT > time_before;
             let is_young = time_before.saturating_add(rules.grace_ms) > rules.now_ms.max(time_ms);
             if seq > shown_from && is_young && !is_announced {
-                wrong = Some(Wrong::Lost(format!("records {} to {} are missing, and too young to have expired", before + 1, seq - 1)));
+                wrong = Some(Wrong::Lost(format!(
+                    "records {} to {} are missing, and too young to have expired",
+                    before + 1,
+                    seq - 1
+                )));
             }
         }
         if self.rows == 0 {

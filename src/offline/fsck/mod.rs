@@ -105,7 +105,11 @@ fn check(directory: &Directory, rules: Rules, progress: &mut Progress) -> Findin
     let mut found = Findings::new(directory.manifest.partitions());
     for (part, view) in directory.parts.iter().zip(&views) {
         if part.torn_bytes > 0 {
-            found.warn(part.id, "its journal", format_args!("{} bytes of an end that nobody was told of were cut", part.torn_bytes));
+            found.warn(
+                part.id,
+                "its journal",
+                format_args!("{} bytes of an end that nobody was told of were cut", part.torn_bytes),
+            );
         }
         match (&part.database, view) {
             (Err(error), _) => found.damage(part.id, "it does not open", error),

@@ -207,8 +207,7 @@ mod tests {
         let manifest = Manifest::open_or_create(dir.path(), 1, 1).unwrap();
         let (mut into, _) = Database::open(&manifest, 0, &options(), &AtomicU64::default()).unwrap();
         let holed = Holed { rows };
-        let mut rescue =
-            Rescue { from: &holed, into: &mut into, sink: Sink::default(), rows: 0, tries: TRIES_MAX, failed: None };
+        let mut rescue = Rescue { from: &holed, into: &mut into, sink: Sink::default(), rows: 0, tries: TRIES_MAX, failed: None };
         rescue.stretch(Vec::new(), END.to_vec(), 0);
         assert!(rescue.tries > TRIES_MAX / 2, "{} are left", rescue.tries);
         rescue.finish().unwrap();

@@ -290,7 +290,10 @@ impl<'a> Walk<'a> {
             self.found.fix(self.partition, rows::head_key(row), None);
             return self.found.lossy(self.partition);
         }
-        let missing = log.iter().filter(|_| key.kind() == Kind::Group).flat_map(|log| members::missing(log, |user| conversation.members.contains(user)));
+        let missing = log
+            .iter()
+            .filter(|_| key.kind() == Kind::Group)
+            .flat_map(|log| members::missing(log, |user| conversation.members.contains(user)));
         for (user, wrong) in missing {
             self.found.damage(self.partition, format_args!("member {user} of {key:?}"), wrong.what);
             self.found.fix(self.partition, rows::member_key(row, &user), wrong.right.map(|right| right.value()));

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::source::{Source, Stopped};
 use super::ImportError;
+use super::source::{Source, Stopped};
 use crate::conversation::{Key, Kind, Name, Record};
 use crate::offline::format::{Conversation, Thing, Totals};
 use crate::offline::fsck::Rules;
@@ -110,10 +110,13 @@ impl Check {
                     return Err(wrong(format!("{:?} was there before", conversation.key)));
                 }
                 let place = LogPlace { row: RowId { slot: 0, fingerprint: 0 }, incarnation: 0 };
-                self.open = Some(Open { conversation, line, log: Log::new(place), members: HashMap::new(), receipts: HashSet::new() });
+                self.open =
+                    Some(Open { conversation, line, log: Log::new(place), members: HashMap::new(), receipts: HashSet::new() });
                 Ok(())
             }
-            Thing::Member { key, user, role, joined } => self.of(&key).and_then(|open| open.member(line, user, role, joined)).map_err(wrong),
+            Thing::Member { key, user, role, joined } => {
+                self.of(&key).and_then(|open| open.member(line, user, role, joined)).map_err(wrong)
+            }
             Thing::Receipt { key, user, delivered, read } => {
                 self.of(&key).and_then(|open| open.receipt(user, delivered.max(read))).map_err(wrong)
             }
@@ -203,7 +206,11 @@ impl Open {
                 return Err((*line, format!("member {user} of {key:?}: {}", wrong.what)));
             }
         }
-        let missing = if key.kind() == Kind::Group { members::missing(&self.log, |user| self.members.contains_key(user)) } else { Vec::new() };
+        let missing = if key.kind() == Kind::Group {
+            members::missing(&self.log, |user| self.members.contains_key(user))
+        } else {
+            Vec::new()
+        };
         missing.first().map_or(Ok(()), |(user, wrong)| Err((self.line, format!("member {user} of {key:?}: {}", wrong.what))))
     }
 }

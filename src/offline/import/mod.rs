@@ -71,7 +71,11 @@ impl fmt::Display for ImportError {
                 let named: Vec<String> = keys.iter().take(NAMED_MAX).map(|key| format!("{key:?}")).collect();
                 let more = keys.len().saturating_sub(NAMED_MAX);
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                write!(f, "the directory has {}{more} already; nothing was imported: export the others by name, or import into a new directory", named.join(", "))
+                write!(
+                    f,
+                    "the directory has {}{more} already; nothing was imported: export the others by name, or import into a new directory",
+                    named.join(", ")
+                )
             }
             ImportError::Write(error, totals) => write!(
                 f,
@@ -125,7 +129,12 @@ fn write(
     let mut writer = Writer::new(directory, checked, policies);
     let written = source.each(&mut |line, thing| {
         let Totals { conversations, records, .. } = writer.totals;
-        progress.step(|| format!("{conversations} of {} conversations, {records} of {} records", checked.totals.conversations, checked.totals.records));
+        progress.step(|| {
+            format!(
+                "{conversations} of {} conversations, {records} of {} records",
+                checked.totals.conversations, checked.totals.records
+            )
+        });
         writer.take(thing).map_err(|error| (line, error))
     });
     let totals = writer.totals;

@@ -73,7 +73,11 @@ impl fmt::Display for OpenError {
                 write!(f, "other users may write to the data directory {path}; forbid it with chmod go-w {path}")
             }
             OpenError::NoData { path } => {
-                write!(f, "{} is no data directory: it has no manifest; name the one that the server has as data_dir", path.display())
+                write!(
+                    f,
+                    "{} is no data directory: it has no manifest; name the one that the server has as data_dir",
+                    path.display()
+                )
             }
             OpenError::NotEmpty { path } => {
                 write!(f, "{} is no data directory, but not empty either; choose an empty one with --data-dir", path.display())
