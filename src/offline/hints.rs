@@ -8,6 +8,7 @@ use crate::mesh::Then;
 use crate::offline::Directory;
 use crate::store::engine::WriteRows;
 use crate::store::partition::{Partition, Settings};
+use crate::store::rows::tag;
 use crate::store::{Command, Hint};
 
 /// Hints that share a sync.
@@ -57,9 +58,9 @@ impl Hints {
         let state = &mut self.partitions[partition];
         let Ok(database) = directory.parts[partition].database.as_mut() else { return Ok(()) };
         if state.batch().changes > 0 {
-            // An entry, and the user's row.
-            self.count += state.batch().changes as u64 / 2;
-            database.write(state.take_batch())?;
+            let changes = state.take_batch();
+            self.count += changes.iter().filter(|change| change.key.get(2) == Some(&tag::ENTRY)).count() as u64;
+            database.write(changes)?;
             database.sync()?;
         } else {
             state.take_batch();

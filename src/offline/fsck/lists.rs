@@ -26,6 +26,8 @@ struct List {
     /// His id, or the fingerprint and slot of a group that he may be a member of.
     id: Option<Box<str>>,
     groups: Vec<RowId>,
+    /// Fingerprints of its conversations, as long as the user has no row.
+    conversations: Vec<u128>,
 }
 
 impl Lists {
@@ -42,6 +44,7 @@ impl Lists {
         list.last_number = list.last_number.max(entry.number);
         if list.row.is_none() {
             list.may_be(user, entry, slots);
+            list.conversations.push(conversation);
         }
         (!list.numbers.insert(entry.number)).then(|| format!("another entry has the number {} too", entry.number))
     }
@@ -79,13 +82,17 @@ impl List {
     }
 
     fn finish(self, user: RowId, partition: PartitionId, elsewhere: &Elsewhere<'_>, found: &mut Findings) {
-        let List { row, count, last_number, id, groups, .. } = self;
+        let List { row, count, last_number, id, groups, conversations, .. } = self;
         let Some(row) = row else {
             let id = id.or_else(|| groups.iter().find_map(|group| elsewhere.member_with_row(*group, user)));
             let name = id.as_deref().unwrap_or("an unknown user");
             found.damage(partition, format_args!("the list of {name} ({:032x})", user.fingerprint), "its user has no row");
-            if let Some(id) = id {
-                found.fix(partition, rows::user_key(user), Some(UserRow { id, last_number, count }.value()));
+            match id {
+                Some(id) => found.fix(partition, rows::user_key(user), Some(UserRow { id, last_number, count }.value())),
+                // What he would not hear of without them has his name.
+                None => {
+                    conversations.iter().for_each(|fingerprint| found.fix(partition, rows::entry_key(user, *fingerprint), None))
+                }
             }
             return;
         };
