@@ -149,9 +149,6 @@ fn a_copy_has_every_row_and_can_be_started_on() {
     assert_ne!(manifest.os_generation(), store.manifest.os_generation());
     let copies = open(&manifest);
     assert_eq!(copies.iter().map(all).collect::<Vec<_>>(), wanted);
-    drop((copies, manifest));
-    let looked = crate::offline::fsck::run(&copied.dir, false, 0, &mut crate::offline::Progress::quiet()).unwrap();
-    assert!(looked.report.is_sound());
 }
 
 #[test]
