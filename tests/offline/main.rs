@@ -33,8 +33,11 @@ fn command(arguments: &[&str]) -> Command {
 /// What it said, and how it ended.
 #[derive(Debug)]
 pub struct Said {
+    /// Its exit status.
     pub code: i32,
+    /// What it wrote to stdout.
     pub out: String,
+    /// What it wrote to stderr.
     pub err: String,
 }
 
