@@ -1,6 +1,7 @@
 //! Where settings come from: command line, environment, file; and how they are merged. What a file looks like is in [`file`](super::file).
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches};
@@ -86,6 +87,11 @@ impl Settled {
         Config::resolve(&self.base.values, &self.limits.values, self.policies(), &allowed_cpus()?)
     }
 
+    /// Where operators look.
+    pub fn ops(&self) -> SocketAddr {
+        self.base.values.ops
+    }
+
     /// What is kept of the conversations.
     pub fn policies(&self) -> Policies {
         let policy = |section: &Section<KindSettings>| section.values.policy();
@@ -166,6 +172,8 @@ pub enum Action {
     Doctor,
     /// Work on a data directory without a server.
     Offline(Task),
+    /// Let a running server make a backup.
+    Backup,
     /// Show the settings in force.
     PrintConfig,
 }
@@ -213,6 +221,7 @@ fn understand(matches: &ArgMatches, mut environment: Vec<(String, String)>) -> R
     let action = match subcommand {
         _ if matches.get_flag("print-config") => Action::PrintConfig,
         Some("doctor") => Action::Doctor,
+        Some("backup") => Action::Backup,
         name => tasks::task(name, matches).map_or(Action::Serve, Action::Offline),
     };
     let option = |name: String| matches.get_one::<String>(&name).cloned().map(|text| (name, text));
@@ -248,6 +257,10 @@ fn clap_command() -> clap::Command {
         .subcommand(clap::Command::new("serve").about("Run the server (this is what happens without a subcommand)"))
         .subcommand(
             clap::Command::new("doctor").about("Check this machine: what is missing, and how many connections it can hold"),
+        )
+        .subcommand(
+            clap::Command::new("backup")
+                .about("Let the server that runs at --ops make a backup of everything on disk, and say where it is (needs --backup-dir there)"),
         )
         .subcommands(tasks::subcommands())
         .args([file.global(true), print.global(true)])
@@ -441,6 +454,7 @@ mod tests {
         let fsck = |dir: Option<&str>, cut| Action::Offline(Task::Fsck { dir: dir.map(Into::into), cut });
         assert_eq!(line(&["fsck", "--data-dir", "/d"]).unwrap().action, fsck(None, false));
         assert_eq!(line(&["fsck", "/d", "--cut"]).unwrap().action, fsck(Some("/d"), true));
+        assert_eq!(line(&["backup", "--ops", "10.0.0.1:7402"]).unwrap().action, Action::Backup);
         assert_eq!(line(&[]).unwrap().action, Action::Serve);
         assert_eq!(line(&["serve", "--print-config"]).unwrap().action, Action::PrintConfig);
     }

@@ -306,7 +306,11 @@ impl View {
                 self.places.entry(to.clone()).or_insert(first);
             }
             self.advance(&to);
-            let place = self.places.get(&to).unwrap_or_else(|| panic!("{to} is not received"));
+            let place = self.places.get_mut(&to).unwrap_or_else(|| panic!("{to} is not received"));
+            if log.key.kind() == Kind::Direct && place.next == 1 {
+                // Nothing that could be seen has come since it was founded anew.
+                place.epoch = *epoch;
+            }
             assert_eq!(place.epoch, *epoch, "{to}");
             let is_wanted = |r: &&std::sync::Arc<Record>| {
                 let filtered = !place.tags.is_empty() && !r.content.tag.as_deref().is_some_and(|tag| place.tags.contains(&tag));

@@ -372,6 +372,45 @@ fn a_page_reaches_the_end_though_messages_pour_in() {
 }
 
 #[test]
+fn a_page_that_comes_after_its_reader_has_left_and_come_back_has_nothing_from_before() {
+    for direction in [Direction::forward, Direction::backward] {
+        let mut home = home();
+        let create = Change::Create { title: Bytes::new(), open: true, whole_history: false, members: vec!["bob".into()] };
+        home.change(&team(), "ann", create);
+        home.load(None);
+        let mut log = vec![home.append(Ok(())).0, home.append(Ok(())).0];
+        home.say(&team(), "ann", "three");
+        log.push(home.append(Ok(())).0);
+        let purpose = ReadFor::Sync(home.reply());
+        let cursor = if direction == Direction::forward { (log[0].epoch, 1) } else { (0, 0) };
+        let read = Read { key: team(), user: "bob".into(), purpose, cursor, limit: 0, direction };
+        assert_eq!(home.ask(0, Request::Read(Box::new(read))), []);
+        let asked = home.asked.pop_front().unwrap();
+        for change in [Change::Leave, Change::Join] {
+            home.change(&team(), "bob", change);
+            log.push(home.append(Ok(())).0);
+        }
+        home.asked.push_back(asked);
+        let seqs = page(&home.range(&log[1..3])).seqs;
+        assert!(seqs.iter().all(|&seq| seq >= 5), "{direction:?}: {seqs:?}");
+    }
+}
+
+#[test]
+fn whoever_was_to_be_added_and_is_not_is_told_so() {
+    let mut home = home();
+    let members = vec!["bob".into(), "cat".into()];
+    home.change(&team(), "ann", Change::Create { title: Bytes::new(), open: true, whole_history: false, members });
+    home.load(None);
+    home.append(Ok(()));
+    let told = home.append(Err(NotStored::Failed)).1.into_iter().filter_map(|(_, event)| match event {
+        Event::NotAdded { key, user } if key == team() => Some(user.to_string()),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["bob", "cat"]);
+}
+
+#[test]
 fn what_fell_out_of_its_history_is_no_longer_read() {
     let policies = Policies { direct: Policy { history_ttl_ms: 1000, ..Policy::of(Durability::Fsync) }, ..Policies::default() };
     let mut home = home_with(Limits::default(), policies);

@@ -19,6 +19,7 @@ use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -77,6 +78,8 @@ pub struct Database {
     mark: Mark,
     /// Bytes written since the memtable was rotated.
     memtable_used: u64,
+    /// Memtables that became tables, or will.
+    retired: Vec<Box<dyn Retired>>,
 }
 
 /// The reader's side: any number of clones, in any thread. The database can be opened again only when all are gone.
@@ -134,7 +137,17 @@ impl Database {
     }
 
     fn closed(dir: PathBuf, owner: Owner, options: &StoreOptions, mark: Mark) -> Database {
-        Database { dir, owner, options: options.clone(), open: None, number: 0, synced: 0, mark, memtable_used: 0 }
+        Database {
+            dir,
+            owner,
+            options: options.clone(),
+            open: None,
+            number: 0,
+            synced: 0,
+            mark,
+            memtable_used: 0,
+            retired: Vec::new(),
+        }
     }
 
     fn recover(&mut self, marked: u64, mode: Mode, progress: &AtomicU64) -> Result<Recovered, OpenError> {
@@ -290,6 +303,7 @@ impl Database {
     /// Drops the database. All clones of [`Self::rows`] must be gone.
     pub fn close(&mut self) {
         self.open = None;
+        self.retired.clear();
     }
 
     /// A worker of fjall counts as ended a moment before it lets go of the journal, and then the rest of a failed batch may still be written.
@@ -335,13 +349,24 @@ impl Database {
 
     /// Waits until fjall would not halt the write.
     fn wait_for_room(&self) -> io::Result<()> {
-        let rows = self.rows()?;
-        while rows.pressure().is_too_high() {
-            // Says whether the worker has failed, and does nothing else when nothing is buffered.
-            rows.database.persist(PersistMode::Buffer).map_err(into_io)?;
+        while !self.has_room()? {
             std::thread::sleep(WAIT);
         }
         Ok(())
+    }
+
+    /// Whether a write would not wait.
+    ///
+    /// # Errors
+    /// It never will be: the worker has failed.
+    pub(super) fn has_room(&self) -> io::Result<bool> {
+        let rows = self.rows()?;
+        if !rows.pressure().is_too_high() {
+            return Ok(true);
+        }
+        // Says whether the worker has failed, and does nothing else when nothing is buffered.
+        rows.database.persist(PersistMode::Buffer).map_err(into_io)?;
+        Ok(false)
     }
 
     fn commit(&self, changes: Vec<Change>) -> io::Result<()> {
@@ -367,11 +392,41 @@ impl Database {
             return;
         }
         let Ok(rows) = self.rows() else { return };
+        let full = rows.rows.tree.active_memtable();
+
         match rows.rows.rotate_memtable() {
-            Ok(_) => self.memtable_used = 0,
+            Ok(_) => {
+                self.memtable_used = 0;
+                self.retired.push(Box::new(full));
+                self.bury();
+            }
             // The batch is written all the same; if the database is beyond repair, the next one fails.
             Err(error) => tracing::warn!(partition = self.owner.partition, %error, "a memtable could not be rotated"),
         }
+    }
+
+    /// Frees the memtables that nobody uses any more, in a thread of its own: it takes 50 ms or more, and fjall would do it under the lock that
+    /// every read and write needs. (That is why this holds them until fjall has let go.)
+    fn bury(&mut self) {
+        let buried: Vec<_> = self.retired.extract_if(.., |memtable| memtable.is_last()).collect();
+        if buried.is_empty() {
+            return;
+        }
+        if let Err(error) = std::thread::Builder::new().name("store-free".into()).spawn(move || drop(buried)) {
+            tracing::warn!(%error, "memory of the store is freed by its writer, which holds it up");
+        }
+    }
+}
+
+/// A memtable that was rotated. Its type has no name here.
+trait Retired: Send {
+    /// Whether nobody else has it.
+    fn is_last(&self) -> bool;
+}
+
+impl<T: Send + Sync> Retired for Arc<T> {
+    fn is_last(&self) -> bool {
+        Arc::strong_count(self) == 1
     }
 }
 
@@ -534,7 +589,7 @@ fn into_io(error: fjall::Error) -> io::Error {
 }
 
 /// Makes the names of all files and directories in a tree survive the machine.
-fn sync_dirs(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_dirs(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

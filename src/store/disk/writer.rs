@@ -159,10 +159,11 @@ impl Writer {
                 if batch.must_sync && batch.changes > 0 {
                     self.sync();
                 }
+                // Counted first, so that whoever has the answer finds it in the numbers.
+                self.measure(batch.commands, batch.changes, batch.bytes, began);
                 if self.acknowledge == Acknowledge::Honestly {
                     self.tell_committed();
                 }
-                self.measure(batch.commands, batch.changes, batch.bytes, began);
             }
             Err(error) => self.write_failed(&error),
         }
