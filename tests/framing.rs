@@ -81,7 +81,7 @@ fn arrive<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Meant> {
             }
         }
     }
-    assert_eq!(partial, [], "nothing is left over");
+    assert!(partial.is_empty(), "nothing is left over");
     all
 }
 

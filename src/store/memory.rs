@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(read(&mut store, 0, 3, 99, 1, false), [3]);
         assert_eq!(read(&mut store, 0, 1, 3, 2, true), [2, 3]);
         assert!(read(&mut store, 0, 5, 4, 2, true).is_empty());
-        assert_eq!(read(&mut store, 9, 1, 4, 2, true), []);
+        assert!(read(&mut store, 9, 1, 4, 2, true).is_empty());
     }
 
     #[test]
