@@ -71,7 +71,7 @@ mod tests {
         wheel.arm(900, 0);
         assert_eq!(due(&mut wheel, 1000), [0]);
         assert_eq!(wheel.next(1010), Some(Duration::from_millis(140)));
-        assert_eq!(due(&mut wheel, 1149), []);
+        assert!(due(&mut wheel, 1149).is_empty());
         assert_eq!(due(&mut wheel, 1150), [1, 2]);
         assert_eq!(wheel.next(1150), None);
     }
