@@ -200,7 +200,7 @@ fn a_page_goes_forward_and_backward_and_says_whether_there_is_more() {
     };
     assert_eq!(pages(Direction::forward, (0, 0)), [vec![1, 2, 3, 4], vec![5, 6, 7, 8], vec![9, 10]]);
     assert_eq!(pages(Direction::forward, (epoch, 8)), [vec![9, 10]]);
-    assert_eq!(pages(Direction::forward, (epoch, 10)), [vec![]]);
+    assert_eq!(pages(Direction::forward, (epoch, 10)), [Vec::<u64>::new()]);
     assert_eq!(pages(Direction::backward, (0, 0)), [vec![7, 8, 9, 10], vec![3, 4, 5, 6], vec![1, 2]]);
     assert_eq!(pages(Direction::backward, (epoch, 3)), [vec![1, 2, 3]]);
     let mut carol = Client::connect(&server, "carol", "phone");
