@@ -40,8 +40,8 @@ fn run() -> Result<ExitCode, ConfigError> {
             if can_start { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         // Whether this machine could carry the server does not matter to these.
-        Action::Offline(task) => look_after(task, &settled),
         Action::Backup => back_up(settled.ops()),
+        Action::Offline(task) => look_after(task, &settled),
         Action::PrintConfig => {
             say(&config::print(&settled, &settled.resolve()?));
             ExitCode::SUCCESS

@@ -170,10 +170,10 @@ pub enum Action {
     Serve,
     /// Check the machine.
     Doctor,
-    /// Work on a data directory without a server.
-    Offline(Task),
     /// Let a running server make a backup.
     Backup,
+    /// Work on a data directory without a server.
+    Offline(Task),
     /// Show the settings in force.
     PrintConfig,
 }
@@ -258,11 +258,11 @@ fn clap_command() -> clap::Command {
         .subcommand(
             clap::Command::new("doctor").about("Check this machine: what is missing, and how many connections it can hold"),
         )
+        .subcommands(tasks::subcommands())
         .subcommand(
             clap::Command::new("backup")
                 .about("Let the server that runs at --ops make a backup of everything on disk, and say where it is (needs --backup-dir there)"),
         )
-        .subcommands(tasks::subcommands())
         .args([file.global(true), print.global(true)])
         .args(Settled::default().sections().into_iter().flat_map(options))
 }
@@ -451,10 +451,10 @@ mod tests {
             assert_eq!(line(arguments).unwrap().settled.base.values.shards, 2, "{arguments:?}");
         }
         assert_eq!(line(&["doctor"]).unwrap().action, Action::Doctor);
+        assert_eq!(line(&["backup", "--ops", "10.0.0.1:7402"]).unwrap().action, Action::Backup);
         let fsck = |dir: Option<&str>, cut| Action::Offline(Task::Fsck { dir: dir.map(Into::into), cut });
         assert_eq!(line(&["fsck", "--data-dir", "/d"]).unwrap().action, fsck(None, false));
         assert_eq!(line(&["fsck", "/d", "--cut"]).unwrap().action, fsck(Some("/d"), true));
-        assert_eq!(line(&["backup", "--ops", "10.0.0.1:7402"]).unwrap().action, Action::Backup);
         assert_eq!(line(&[]).unwrap().action, Action::Serve);
         assert_eq!(line(&["serve", "--print-config"]).unwrap().action, Action::PrintConfig);
     }

@@ -8,7 +8,7 @@ use rustix::fs::{CWD, RenameFlags};
 
 use super::walk::END;
 use crate::offline::Directory;
-use crate::offline::directory::{Part, options};
+use crate::offline::directory::Part;
 use crate::offline::sink::Sink;
 use crate::slot::PartitionId;
 use crate::store::disk::database::Database;
@@ -47,7 +47,8 @@ pub fn salvage(directory: &mut Directory, partition: PartitionId) -> Result<Salv
         // An earlier try was interrupted.
         fs::remove_dir_all(&place).map_err(failed(&place))?;
     }
-    let (mut copy, copies) = Database::create_beside(&directory.manifest, partition, &place, &options())?;
+    let copies = directory.manifest.create_salvage(&place)?;
+    let mut copy = Part::open(&copies, partition).database?;
     let rows = {
         let view = directory.parts[usize::from(partition)].view();
         let view = view.ok_or_else(|| failed(&place)(io::Error::other("the partition is closed")))?;
@@ -161,6 +162,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::offline::directory::options;
     use crate::store::disk::Manifest;
 
     #[test]

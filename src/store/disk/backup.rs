@@ -120,9 +120,9 @@ pub struct Snapshots {
 }
 
 /// What is not copied yet, as it was at two moments; a partition each.
-struct Moments {
-    conversations: Vec<Loan>,
-    users: Vec<Loan>,
+pub(super) struct Moments {
+    pub conversations: Vec<Loan>,
+    pub users: Vec<Loan>,
 }
 
 impl Moments {
@@ -151,7 +151,8 @@ impl Snapshots {
         (0..).zip(&self.rows).map(look).collect()
     }
 
-    fn moments(&self) -> Result<Moments, BackupError> {
+    /// Users last: see the top of this file.
+    pub(super) fn moments(&self) -> Result<Moments, BackupError> {
         let conversations = self.look()?;
         Ok(Moments { conversations, users: self.look()? })
     }

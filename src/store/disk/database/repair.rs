@@ -1,7 +1,7 @@
 //! A partition that has lost something: the loss is given up, and whoever knew what is lost will be told.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
 use super::{Database, Mode, Recovered};
@@ -41,21 +41,6 @@ impl Database {
     /// Those of the file system; the next start refuses what it finds.
     pub fn accept_loss(&mut self) -> Result<(), OpenError> {
         self.mark.reset(self.synced).map_err(file(self.dir.clone()))
-    }
-
-    /// Makes a new database for the rows of this partition, in a data directory of its own that is not there yet.
-    ///
-    /// # Errors
-    /// It cannot be made.
-    pub fn create_beside(
-        manifest: &Manifest,
-        partition: PartitionId,
-        dir: &Path,
-        options: &StoreOptions,
-    ) -> Result<(Database, Manifest), OpenError> {
-        let copy = Manifest::create_copy(dir, manifest.facts())?;
-        let (database, _) = Database::open(&copy, partition, options, &AtomicU64::default())?;
-        Ok((database, copy))
     }
 
     /// Closes the database for good, and its files too. All clones of its rows must be gone.

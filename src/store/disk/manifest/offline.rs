@@ -1,9 +1,9 @@
-//! Data directories without a server.
+//! Data directories without a server: those that are looked at, and copies.
 
 use std::fs;
 use std::path::Path;
 
-use super::{Facts, MANIFEST, Manifest, file, lock, prepare};
+use super::{BOOT_ID, Facts, MANIFEST, Manifest, file, lock, prepare};
 use crate::store::disk::OpenError;
 
 impl Manifest {
@@ -21,6 +21,26 @@ impl Manifest {
         let (lock, path) = (lock(dir)?, dir.join(MANIFEST));
         let text = fs::read_to_string(&path).map_err(file(&path))?;
         Ok(Manifest { dir: dir.to_owned(), facts: Facts::parse(&text, &path)?, _lock: lock })
+    }
+
+    /// Makes a data directory for the rows of this one, with the same seed and data id. It is complete when [`Manifest::set_complete`] says so.
+    ///
+    /// # Errors
+    /// It cannot be made, or is not empty.
+    pub fn create_salvage(&self, dir: &Path) -> Result<Manifest, OpenError> {
+        prepare(dir)?;
+        let dir = &fs::canonicalize(dir).map_err(file(dir))?;
+        let lock = lock(dir)?;
+        if dir.join(MANIFEST).exists() {
+            return Err(OpenError::NotEmpty { path: dir.to_owned() });
+        }
+        let boot_id = fs::read_to_string(BOOT_ID).map_err(file(Path::new(BOOT_ID)))?;
+        // For the check that nothing else is there.
+        Facts::new(dir, 1, 1, boot_id.trim())?;
+        let facts = Facts { boot_id: boot_id.trim().to_owned(), clean: true, complete: false, ..self.facts.clone() };
+        let manifest = Manifest { dir: dir.to_owned(), facts, _lock: lock };
+        manifest.write()?;
+        Ok(manifest)
     }
 }
 
@@ -47,5 +67,18 @@ mod tests {
             drop(looked);
             assert_eq!(fs::read_to_string(dir.path().join(MANIFEST)).unwrap(), before);
         }
+    }
+
+    #[test]
+    fn a_copy_has_the_same_secrets() {
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let original = Manifest::open_in_boot(dirs[0].path(), 5, 1, "x").unwrap();
+        let mut copy = original.create_salvage(dirs[1].path()).unwrap();
+        assert_eq!((copy.data_id(), copy.slot_seed(), copy.partitions()), (original.data_id(), original.slot_seed(), 5));
+        assert!(!copy.is_complete());
+        copy.set_complete().unwrap();
+        drop(copy);
+        assert!(matches!(original.create_salvage(dirs[1].path()), Err(OpenError::NotEmpty { .. })));
+        assert!(Manifest::open_existing(dirs[1].path()).unwrap().facts.clean);
     }
 }
