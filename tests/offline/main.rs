@@ -6,6 +6,9 @@ mod fixtures;
 mod fsck;
 mod house;
 mod pack;
+mod served;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -32,6 +35,7 @@ fn command(arguments: &[&str]) -> Command {
 
 /// What it said, and how it ended.
 #[derive(Debug)]
+#[allow(missing_docs)]
 pub struct Said {
     /// Its exit status.
     pub code: i32,
