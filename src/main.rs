@@ -2,9 +2,11 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use campanile::config::{self, Action, Command, Config, ConfigError};
+use campanile::control::ask;
 use campanile::store::disk::fsck;
 use campanile::{doctor, probe, server};
 use tracing_subscriber::EnvFilter;
@@ -26,17 +28,18 @@ fn main() -> ExitCode {
 /// Does what the command line says.
 fn run() -> Result<ExitCode, ConfigError> {
     let Command { action, settled } = config::command_line()?;
-    let config = settled.resolve()?;
     Ok(match action {
-        Action::Serve => serve(config),
+        Action::Serve => serve(settled.resolve()?),
         Action::Doctor => {
-            let (report, can_start) = doctor::run(&config);
+            let (report, can_start) = doctor::run(&settled.resolve()?);
             say(&report);
             if can_start { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        Action::Fsck { cut } => check_data(&config, cut),
+        Action::Fsck { cut } => check_data(&settled.resolve()?, cut),
+        // Whether this machine could carry the server does not matter here.
+        Action::Backup => back_up(settled.ops()),
         Action::PrintConfig => {
-            say(&config::print(&settled, &config));
+            say(&config::print(&settled, &settled.resolve()?));
             ExitCode::SUCCESS
         }
     })
@@ -56,6 +59,17 @@ fn check_data(config: &Config, cut: bool) -> ExitCode {
         Ok(report) => {
             say(&report.to_string());
             if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+/// Lets a running server make a backup.
+fn back_up(ops: SocketAddr) -> ExitCode {
+    match ask::backup(ops, |how_far| eprintln!("campanile: {how_far}")) {
+        Ok(where_it_is) => {
+            say(&where_it_is);
+            ExitCode::SUCCESS
         }
         Err(error) => fail(&error),
     }

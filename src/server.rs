@@ -19,7 +19,7 @@ use signal_hook::iterator::Signals;
 
 use crate::config::Config;
 use crate::control::metrics::{self, Metrics};
-use crate::control::{self, Health, Phase};
+use crate::control::{self, Backups, Health, Phase};
 use crate::conversation::{Durability, Policies};
 use crate::mesh::lanes::{Doorbell, Lanes};
 use crate::ring::RingHandle;
@@ -100,8 +100,12 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let metrics = metrics::for_shards(config.shards);
     let partitions = metrics::for_partitions(manifest.as_ref().map_or(0, |manifest| manifest.partitions().into()));
     let commit_stall = Duration::from_millis(config.limits.commit_stall_ms.into());
-    let control = control::spawn(ops, metrics.clone(), partitions.clone(), commit_stall, health.clone(), &config.other_cpus())
-        .map_err(|error| StartError::Thread { what: "the control thread", error })?;
+    let backups =
+        Arc::new(Backups::new(config.backup_dir.clone(), config.policies.any_on_disk(), config.limits.disk_free_bytes_min));
+    let others = config.other_cpus();
+    let control =
+        control::spawn(ops, metrics.clone(), partitions.clone(), commit_stall, health.clone(), backups.clone(), &others)
+            .map_err(|error| StartError::Thread { what: "the control thread", error })?;
     let kept = manifest.as_ref().map(|manifest| manifest.dir().to_owned());
     let (stores, disks) = match manifest {
         None => (None, (0..config.shards).map(|_| None).collect()),
@@ -109,6 +113,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
             let (options, cpus) = (store_options(&config), config.other_cpus());
             let opening = Opening { manifest, options: &options, metrics: &partitions, bells: &bells, cpus: &cpus };
             let (stores, disks) = Stores::open(opening).map_err(StartError::Store)?;
+            backups.set_store(stores.snapshots());
             (Some(stores), disks.into_iter().map(Some).collect())
         }
     };
@@ -119,6 +124,7 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     announce(&config, kept.as_deref(), tcp_address, ops_address);
     let waiter = stop_on_signal(signals, stop, bells, health.clone(), config.limits.stop_grace_ms);
     let result = shards.into_iter().try_for_each(|shard| shard.join().map_err(StartError::Shard));
+    backups.stop();
     // The shards are gone: what they sent to the store is committed, and the directory is marked as left in order.
     let closed = stores.map_or(Ok(()), Stores::close).map_err(StartError::Store);
     end(control, waiter, &health);
@@ -291,7 +297,7 @@ fn announce(config: &Config, dir: Option<&Path>, tcp: SocketAddr, ops: SocketAdd
     let text = format!(
         "campanile {name} is ready\n  \
          clients    tcp://{tcp}\n  \
-         operators  http://{ops}  (/healthz /readyz /metrics)\n  \
+         operators  http://{ops}  (/healthz /readyz /metrics /backup)\n  \
          shards     {} on cpu {cpus}, {} connections at most\n  \
          messages   {}\n  \
          identity   development: whoever says dev:alice is alice. Do not let strangers reach this port.\n  \

@@ -47,6 +47,8 @@ settings! {
         cpus: CpuList = CpuList::default(); "processors"
         /// Where everything is kept that survives the server; made at the first start. One server at a time.
         data_dir: PathBuf = PathBuf::from("./campanile-data"); "path"
+        /// Under it `campanile backup` lets the server make a new directory for each backup; empty: it makes none.
+        backup_dir: Option<PathBuf> = None; "path"
         /// Databases in the data directory, each with a writer of its own. 0: one per shard, at most 16. Fixed when the directory is made; after that
         /// only the same number is taken, or 0.
         partitions: u32 = 0, in 0..=16; "databases"
@@ -70,6 +72,8 @@ pub struct Config {
     pub shard_cpus: Vec<usize>,
     /// Where everything is kept that survives the server.
     pub data_dir: PathBuf,
+    /// Where backups go, if there are any.
+    pub backup_dir: Option<PathBuf>,
     /// Databases in a data directory that is made now; at least 1.
     pub partitions: usize,
     /// Whether somebody asked for just so many: then a directory with another number is refused.
@@ -114,6 +118,7 @@ impl Config {
             cpus,
             shard_cpus,
             data_dir: base.data_dir.clone(),
+            backup_dir: base.backup_dir.clone(),
             partitions,
             partitions_are_wanted: base.partitions != 0,
             policies,

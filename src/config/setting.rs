@@ -96,6 +96,17 @@ impl Value for PathBuf {
     }
 }
 
+/// Empty: none.
+impl Value for Option<PathBuf> {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Ok(None) } else { PathBuf::read(text).map(Some) }
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(|| "\"\"".into(), Value::show)
+    }
+}
+
 impl Value for SocketAddr {
     fn read(text: &str) -> Result<Self, String> {
         text.parse().map_err(|_| "an IP address and a port, like 127.0.0.1:7400 or [::1]:7400".into())

@@ -1,6 +1,7 @@
 //! Where settings come from: command line, environment, file; and how they are merged. What a file looks like is in [`file`](super::file).
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches};
@@ -85,6 +86,11 @@ impl Settled {
         Config::resolve(&self.base.values, &self.limits.values, self.policies(), &allowed_cpus()?)
     }
 
+    /// Where operators look.
+    pub fn ops(&self) -> SocketAddr {
+        self.base.values.ops
+    }
+
     /// What is kept of the conversations.
     pub fn policies(&self) -> Policies {
         let policy = |section: &Section<KindSettings>| section.values.policy();
@@ -166,6 +172,8 @@ pub enum Action {
     /// Check the data directory; with `cut`, give up what is lost.
     #[allow(missing_docs)]
     Fsck { cut: bool },
+    /// Let a running server make a backup.
+    Backup,
     /// Show the settings in force.
     PrintConfig,
 }
@@ -214,6 +222,7 @@ fn understand(matches: &ArgMatches, mut environment: Vec<(String, String)>) -> R
         _ if matches.get_flag("print-config") => Action::PrintConfig,
         Some("doctor") => Action::Doctor,
         Some("fsck") => Action::Fsck { cut: matches.get_flag("cut") },
+        Some("backup") => Action::Backup,
         _ => Action::Serve,
     };
     let option = |name: String| matches.get_one::<String>(&name).cloned().map(|text| (name, text));
@@ -252,6 +261,10 @@ fn clap_command() -> clap::Command {
                 .arg(Arg::new("cut").long("cut").action(ArgAction::SetTrue).help(
                     "Give up what is lost, so that the server starts: what stands behind the damage is cut off, and every conversation of that partition begins a new epoch",
                 )),
+        )
+        .subcommand(
+            clap::Command::new("backup")
+                .about("Let the server that runs at --ops make a backup of everything on disk, and say where it is (needs --backup-dir there)"),
         )
         .args([file.global(true), print.global(true)])
         .args(Settled::default().sections().into_iter().flat_map(options))
@@ -443,6 +456,7 @@ mod tests {
         assert_eq!(line(&["doctor"]).unwrap().action, Action::Doctor);
         assert_eq!(line(&["fsck", "--data-dir", "/d"]).unwrap().action, Action::Fsck { cut: false });
         assert_eq!(line(&["fsck", "--cut"]).unwrap().action, Action::Fsck { cut: true });
+        assert_eq!(line(&["backup", "--ops", "10.0.0.1:7402"]).unwrap().action, Action::Backup);
         assert_eq!(line(&[]).unwrap().action, Action::Serve);
         assert_eq!(line(&["serve", "--print-config"]).unwrap().action, Action::PrintConfig);
     }

@@ -1,4 +1,4 @@
-//! What operators see: metrics, health and readiness, served by one thread that is no shard.
+//! What operators see: metrics, health and readiness, backups, served by one thread that is no shard.
 //!
 //! ```text
 //!   shard 0 --writes--> ShardMetrics 0 <--reads--+
@@ -6,6 +6,8 @@
 //!   main ----writes---> Health         <--reads--+
 //! ```
 
+pub mod ask;
+mod backup;
 mod exposition;
 mod health;
 pub mod metrics;
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use rustix::thread::CpuSet;
 
+pub use backup::Backups;
 pub use health::{Health, Phase};
 use metrics::{Metrics, Partitions};
 
@@ -33,6 +36,7 @@ pub fn spawn(
     partitions: Partitions,
     commit_stall: Duration,
     health: Arc<Health>,
+    backups: Arc<Backups>,
     cpus: &[usize],
 ) -> io::Result<JoinHandle<()>> {
     listener.set_nonblocking(true)?;
@@ -45,7 +49,7 @@ pub fn spawn(
     cpus.iter().for_each(|cpu| set.set(*cpu));
     std::thread::Builder::new().name("control".into()).spawn(move || {
         stay_on(&set);
-        runtime.block_on(ops::serve(listener, ops::Ops::new(metrics, partitions, commit_stall, health)));
+        runtime.block_on(ops::serve(listener, ops::Ops::new(metrics, partitions, commit_stall, health, backups)));
     })
 }
 
@@ -80,7 +84,8 @@ mod tests {
             let cpus = crate::config::allowed_cpus().unwrap();
             let partitions = metrics::for_partitions(2);
             let stall = Duration::ZERO;
-            let thread = spawn(listener, metrics.clone(), partitions.clone(), stall, health.clone(), &cpus).unwrap();
+            let backups = Arc::new(Backups::default());
+            let thread = spawn(listener, metrics.clone(), partitions.clone(), stall, health.clone(), backups, &cpus).unwrap();
             Self { address, metrics, partitions, health, thread: Some(thread) }
         }
 
@@ -134,6 +139,22 @@ mod tests {
             metrics.contains("application/openmetrics-text") && metrics.contains("campanile_deliveries_total{shard=\"1\"} 42")
         );
         assert!(running.get("/nothing", "localhost").starts_with("HTTP/1.1 404"));
+    }
+
+    #[test]
+    fn backups_are_refused_unless_enabled_and_never_begun_by_a_web_page() {
+        let running = Running::start();
+        let post =
+            |header: &str| running.ask(&format!("POST /backup HTTP/1.1\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n"));
+        for answer in [post(""), running.get("/backup", "localhost")] {
+            assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("--backup-dir"), "{answer}");
+        }
+        for header in ["Origin: http://evil.example\r\n", "Sec-Fetch-Site: cross-site\r\n"] {
+            let answer = post(header);
+            assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("web page"), "{answer}");
+        }
+        let other = "POST /backup HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+        assert!(running.ask(other).starts_with("HTTP/1.1 421"));
     }
 
     #[test]

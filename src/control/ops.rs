@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -22,6 +22,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::backup::{Backups, Refusal};
 use super::exposition;
 use super::health::{self, Health, Sample, Watch};
 use super::metrics::{Metrics, Partitions};
@@ -41,8 +42,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After a failed accept (no descriptor left) the next try waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A request for a backup is answered within this time, whether it is made or not: before [`CONNECTION_TIME_MAX`].
+const BACKUP_WAIT: Duration = Duration::from_secs(30);
+/// How often it is looked whether it is made.
+const BACKUP_LOOK: Duration = Duration::from_millis(50);
+
 /// What `/` answers.
-const INDEX: &str = "Campanile operations: /healthz (alive), /readyz (wants clients), /metrics (Prometheus).\n";
+const INDEX: &str =
+    "Campanile operations: /healthz (alive), /readyz (wants clients), /metrics (Prometheus), /backup (POST makes one).\n";
 
 /// What the pages are made from.
 pub(super) struct Ops {
@@ -51,15 +58,22 @@ pub(super) struct Ops {
     commit_stall: Duration,
     health: Arc<Health>,
     registry: Registry,
+    backups: Arc<Backups>,
     /// Only this thread locks it; axum wants it anyway.
     watch: Mutex<Watch>,
 }
 
 impl Ops {
-    pub(super) fn new(metrics: Metrics, partitions: Partitions, commit_stall: Duration, health: Arc<Health>) -> Arc<Self> {
+    pub(super) fn new(
+        metrics: Metrics,
+        partitions: Partitions,
+        commit_stall: Duration,
+        health: Arc<Health>,
+        backups: Arc<Backups>,
+    ) -> Arc<Self> {
         let registry = exposition::registry(metrics.clone(), partitions.clone());
         let watch = Mutex::new(Watch::new(samples(&metrics), Instant::now()));
-        Arc::new(Self { metrics, partitions, commit_stall, health, registry, watch })
+        Arc::new(Self { metrics, partitions, commit_stall, health, registry, backups, watch })
     }
 
     /// Asks the watch, after one more look.
@@ -132,6 +146,7 @@ fn pages(ops: Arc<Ops>) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/backup", post(begin_backup).get(backup))
         .with_state(ops)
 }
 
@@ -162,6 +177,50 @@ async fn metrics(State(ops): State<Arc<Ops>>) -> Response {
         Ok(text) => ([(header::CONTENT_TYPE, exposition::CONTENT_TYPE)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// Makes a backup, and answers when it is made; at once with `Prefer: respond-async`, or when it takes longer than a connection may live.
+async fn begin_backup(State(ops): State<Arc<Ops>>, headers: HeaderMap) -> (StatusCode, String) {
+    if is_from_web_page(&headers) {
+        return (StatusCode::FORBIDDEN, "A web page may not make a backup; use `campanile backup`.\n".into());
+    }
+    if let Err(refusal) = ops.backups.begin() {
+        return refused(refusal);
+    }
+    let is_async = headers.get("prefer").is_some_and(|prefer| prefer == "respond-async");
+    let until = Instant::now() + if is_async { Duration::ZERO } else { BACKUP_WAIT };
+    while ops.backups.is_running() && Instant::now() < until {
+        tokio::time::sleep(BACKUP_LOOK).await;
+    }
+    let is_running = ops.backups.is_running();
+    let (text, has_failed) = ops.backups.report();
+    let status = match (is_running, has_failed) {
+        (true, _) => StatusCode::ACCEPTED,
+        (false, true) => StatusCode::INTERNAL_SERVER_ERROR,
+        (false, false) => StatusCode::OK,
+    };
+    (status, text)
+}
+
+/// How far the backup is that is being made, or what became of the last one.
+async fn backup(State(ops): State<Arc<Ops>>) -> (StatusCode, String) {
+    ops.backups.expect_enabled().map_or_else(refused, |()| (StatusCode::OK, ops.backups.report().0))
+}
+
+/// What a refused backup is answered with.
+fn refused(refusal: Refusal) -> (StatusCode, String) {
+    let status = match refusal {
+        Refusal::NotEnabled => StatusCode::FORBIDDEN,
+        Refusal::NothingOnDisk => StatusCode::NOT_IMPLEMENTED,
+        Refusal::NotOpen | Refusal::Failed => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Busy => StatusCode::CONFLICT,
+    };
+    (status, format!("{}\n", refusal.text()))
+}
+
+/// A page of any site can let a browser send a request here that names this host; a browser says that it comes from a page.
+fn is_from_web_page(headers: &HeaderMap) -> bool {
+    [header::ORIGIN.as_str(), "sec-fetch-site"].iter().any(|name| headers.contains_key(*name))
 }
 
 /// Answers only requests that name this server. `address`: where the connection arrived.

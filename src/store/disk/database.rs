@@ -369,13 +369,24 @@ impl Database {
 
     /// Waits until fjall would not halt the write.
     fn wait_for_room(&self) -> io::Result<()> {
-        let rows = self.rows()?;
-        while rows.pressure().is_too_high() {
-            // Says whether the worker has failed, and does nothing else when nothing is buffered.
-            rows.database.persist(PersistMode::Buffer).map_err(into_io)?;
+        while !self.has_room()? {
             std::thread::sleep(WAIT);
         }
         Ok(())
+    }
+
+    /// Whether a write would not wait.
+    ///
+    /// # Errors
+    /// It never will be: the worker has failed.
+    pub(super) fn has_room(&self) -> io::Result<bool> {
+        let rows = self.rows()?;
+        if !rows.pressure().is_too_high() {
+            return Ok(true);
+        }
+        // Says whether the worker has failed, and does nothing else when nothing is buffered.
+        rows.database.persist(PersistMode::Buffer).map_err(into_io)?;
+        Ok(false)
     }
 
     fn commit(&self, changes: Vec<Change>) -> io::Result<()> {
@@ -598,7 +609,7 @@ fn into_io(error: fjall::Error) -> io::Error {
 }
 
 /// Makes the names of all files and directories in a tree survive the machine.
-fn sync_dirs(dir: &Path) -> io::Result<()> {
+pub(super) fn sync_dirs(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

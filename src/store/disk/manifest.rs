@@ -37,11 +37,11 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// What is written down about a data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Facts {
-    partitions: PartitionId,
+pub(super) struct Facts {
+    pub(super) partitions: PartitionId,
     slot_seed: u64,
     data_id: u128,
-    os_generation: u64,
+    pub(super) os_generation: u64,
     repairs: u64,
     term: u32,
     first_epoch: u64,
@@ -99,6 +99,24 @@ impl Manifest {
             }
             _ => Ok(manifest),
         }
+    }
+
+    /// Makes the directory for a copy of another one's rows. It may be older than what clients have seen: like after a crash of the machine, a
+    /// conversation that says that it lost its end in the run before begins a new epoch.
+    ///
+    /// # Errors
+    /// It is there already, or cannot be made.
+    pub(super) fn create_copy(dir: &Path, of: &Facts) -> Result<Manifest, OpenError> {
+        DirBuilder::new().mode(0o700).create(dir).map_err(file(dir))?;
+        let facts = Facts { os_generation: of.os_generation + 1, clean: false, complete: false, ..of.clone() };
+        let manifest = Manifest { dir: dir.to_owned(), facts, _lock: lock(dir)? };
+        manifest.write()?;
+        Ok(manifest)
+    }
+
+    /// All that is written down.
+    pub(super) fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// The directory.
@@ -226,7 +244,7 @@ fn file(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
 }
 
 /// The directory is there and nobody else writes to it.
-fn prepare(dir: &Path) -> Result<(), OpenError> {
+pub(super) fn prepare(dir: &Path) -> Result<(), OpenError> {
     if !dir.exists() {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file(dir))?;
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {

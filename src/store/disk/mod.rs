@@ -6,8 +6,9 @@
 //! ```
 //!
 //! [`manifest`] is the data directory; [`threads`] opens it and starts the threads; a shard holds a [`ShardStore`]. [`journal_check`] looks at a
-//! database before fjall does.
+//! database before fjall does. [`backup`] copies everything while all of them go on.
 
+pub mod backup;
 pub mod database;
 mod error;
 pub mod fault;
@@ -27,6 +28,7 @@ mod tests;
 mod threads;
 mod writer;
 
+pub use backup::{BackupError, Copied, Progress, Snapshots};
 pub use error::{Damage, OpenError};
 pub use lanes::ShardStore;
 pub use manifest::Manifest;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::CpuSet;
 
+use super::backup::Snapshots;
 use super::database::{Database, Recovered};
 use super::error::OpenError;
 use super::fault::Acknowledge;
@@ -36,6 +37,8 @@ const EXIT_CODE: i32 = 74;
 pub struct Stores {
     manifest: Manifest,
     threads: Vec<JoinHandle<()>>,
+    /// Each partition's, in order.
+    rows: Vec<Arc<SharedRows>>,
 }
 
 /// Everything that the store is opened with.
@@ -55,6 +58,7 @@ pub struct Opening<'a> {
 /// What the writer's thread is started with.
 struct Start {
     partition: PartitionId,
+    shared: Arc<SharedRows>,
     options: StoreOptions,
     metrics: Partitions,
     os_generation: u64,
@@ -90,10 +94,12 @@ impl Stores {
         let (mut shards, lanes) = lanes::connect(manifest.partitions(), options.lane_capacity, bells);
         let manifest = Arc::new(manifest);
         let (tell, told) = mpsc::channel();
+        let rows: Vec<Arc<SharedRows>> = (0..manifest.partitions()).map(|_| Arc::default()).collect();
         let mut starting = Vec::new();
         for (partition, lanes) in (0..).zip(lanes) {
             let start = Start {
                 partition,
+                shared: rows[usize::from(partition)].clone(),
                 options: options.clone(),
                 metrics: metrics.clone(),
                 os_generation: manifest.os_generation(),
@@ -128,7 +134,12 @@ impl Stores {
             starting.handle
         });
         let threads = writers.chain(readers).collect();
-        Ok((Stores { manifest, threads }, shards))
+        Ok((Stores { manifest, threads, rows }, shards))
+    }
+
+    /// For copies of what the store holds while it runs.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots::new(self.manifest.facts().clone(), self.rows.clone())
     }
 
     /// Waits until everything that the shards sent is on the disk, and writes down that nothing is missing. All [`ShardStore`]s must be gone.
@@ -203,7 +214,7 @@ fn begin(start: Start, manifest: Arc<Manifest>, tell: Sender<Opened>) -> Result<
 
 /// Opens the database and starts the reader.
 fn open(start: Start, manifest: &Manifest, progress: &AtomicU64) -> Result<(Writer, Recovered, JoinHandle<()>), OpenError> {
-    let Start { partition, options, metrics, os_generation, lanes, end, .. } = start;
+    let Start { partition, shared, options, metrics, os_generation, lanes, end, .. } = start;
     let mut space = Space::new(manifest.dir().to_owned(), options.disk_free_bytes_min);
     space.look(0);
     let (database, recovered) = Database::open(manifest, partition, &options, progress).inspect_err(|_| {
@@ -211,7 +222,6 @@ fn open(start: Start, manifest: &Manifest, progress: &AtomicU64) -> Result<(Writ
         tracing::error!(partition, free, "a partition does not open; the disk may be full if little is free");
     })?;
     let dir = manifest.partition_dir(partition);
-    let shared = Arc::<SharedRows>::default();
     let rows = database.rows().map_err(|error| OpenError::Database { partition, path: dir.clone(), error })?;
     shared.give(rows.clone());
     let reader = Reader {

@@ -1,5 +1,6 @@
 //! Tests with real databases in temporary directories.
 
+mod backup;
 mod recovery;
 mod removed;
 mod threads;

@@ -39,10 +39,12 @@ impl Worker<'_> {
             return self.ask_again();
         }
         let plan = &self.crew.plan;
-        let share = |all: u64| all / u64::from(plan.workers) + u64::from(u64::from(self.id) < all % u64::from(plan.workers));
+        // Only as many workers read as there are readers: the others have no part of the reads either.
+        let (id, active) = (u64::from(self.id), u64::from(plan.workers.min(readers)));
+        let share = |all: u64| if id < active { all / active + u64::from(id < all % active) } else { 0 };
         self.cold.left = share(reads);
         self.cold.state = (u64::from(plan.run) << 8 | u64::from(self.id)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        for _ in 0..share(u64::from(readers)) {
+        for _ in 0..share(readers.into()) {
             self.next_cold();
         }
     }
