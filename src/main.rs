@@ -17,6 +17,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What to log, in the syntax of `tracing_subscriber::EnvFilter`.
 const LOG_VARIABLE: &str = "CAMPANILE_LOG";
+/// What is logged if nobody says otherwise. The database tells of each file that it opens; only its troubles are news.
+const LOG_DEFAULT: &str = "info,fjall=warn,lsm_tree=warn";
 
 fn main() -> ExitCode {
     match run() {
@@ -103,7 +105,7 @@ fn fail(error: &dyn Display) -> ExitCode {
 
 /// Compact lines on stderr, in colour only on a terminal.
 fn log_to_stderr() -> Result<(), String> {
-    let wanted = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| "info".into());
+    let wanted = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| LOG_DEFAULT.into());
     let filter = EnvFilter::try_new(&wanted).map_err(|error| {
         format!("{LOG_VARIABLE} = {wanted:?} is no filter: {error}; write info, debug, or campanile=debug,info")
     })?;
