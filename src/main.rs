@@ -17,6 +17,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What to log, in the syntax of `tracing_subscriber::EnvFilter`.
 const LOG_VARIABLE: &str = "CAMPANILE_LOG";
+/// What is logged if nobody says otherwise. The database tells of each file that it opens; only its troubles are news.
+const LOG_DEFAULT: &str = "info,fjall=warn,lsm_tree=warn";
 
 fn main() -> ExitCode {
     match run() {
@@ -78,7 +80,7 @@ fn back_up(ops: SocketAddr) -> ExitCode {
 
 /// Runs the server until it is told to stop.
 fn serve(mut config: Config) -> ExitCode {
-    if let Err(error) = log_to_stderr("info") {
+    if let Err(error) = log_to_stderr(LOG_DEFAULT) {
         return fail(&error);
     }
     // A page of 2 MiB for a few objects: memory is taken for what is used. Without it nothing gets slower.

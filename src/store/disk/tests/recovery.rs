@@ -4,12 +4,17 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use super::super::database::{Database, Recovered};
 use super::super::journal::{Found, Journal};
+use super::super::journal_check::{self, Mode};
 use super::super::stamp::Owner;
 use super::super::{Manifest, OpenError, StoreOptions};
 use crate::store::engine::{Change, ReadRows, WriteRows};
+
+/// Opening a database takes much longer than reading its journals; of all places that are damaged one after the other, so many are only read.
+const OPENED_EVERY: u64 = 16;
 
 /// A data directory with one partition.
 pub(super) struct Place {
@@ -81,6 +86,20 @@ impl Place {
         for (number, (&batch, end)) in (0..).zip(at.iter().zip(ends)) {
             fs::write(self.journal(number), &bytes[spans[batch].begin as usize..end]).unwrap();
         }
+    }
+
+    /// With its journal alone.
+    fn copy_of_journal(&self) -> Place {
+        let copy = Place::new();
+        fs::create_dir(copy.partition()).unwrap();
+        fs::copy(self.journal(0), copy.journal(0)).unwrap();
+        copy
+    }
+
+    /// What is found before fjall opens it: the last batch, and bytes that are torn.
+    fn checked(&self, owner: Owner) -> Result<(u64, u64), OpenError> {
+        let checked = journal_check::check(&self.partition(), owner, Mode::Strict, &AtomicU64::default())?;
+        Ok((checked.last.map_or(0, |batch| batch.stamp.number), checked.torn.map_or(0, |torn| torn.bytes)))
     }
 
     fn copy(&self) -> Place {
@@ -188,16 +207,17 @@ fn a_torn_last_batch_that_nobody_was_told_of_is_cut() {
     // Not synced, so the mark says 3.
     drop(database);
     let Span { begin, end } = place.spans(0)[3];
+    let owner = place.owner();
     for cut in begin + 1..end {
-        let torn = place.copy();
+        let torn = if cut % OPENED_EVERY == 0 { place.copy() } else { place.copy_of_journal() };
         let file = OpenOptions::new().write(true).open(torn.journal(0)).unwrap();
         file.set_len(cut).unwrap();
         if cut % 2 == 0 {
             // As a journal that was not cut before ends: with zeros.
             file.set_len(end + 1000).unwrap();
         }
-        let recovered = torn.expect(3);
-        assert!(recovered.torn_bytes > 0 && recovered.torn_bytes <= cut - begin, "{recovered:?} {cut}");
+        let torn_bytes = if cut % OPENED_EVERY == 0 { torn.expect(3).torn_bytes } else { torn.checked(owner).unwrap().1 };
+        assert!(torn_bytes > 0 && torn_bytes <= cut - begin, "{torn_bytes} {cut}");
     }
 }
 
@@ -209,7 +229,7 @@ fn a_page_that_is_missing_within_the_torn_batch_is_cut_too() {
     database.write(changes(4)).unwrap();
     drop(database);
     let Span { begin, end } = place.spans(0)[3];
-    for at in begin..end {
+    for at in (begin..end).step_by(OPENED_EVERY as usize) {
         let torn = place.copy();
         flip(&torn.journal(0), at);
         torn.open().map(|(_, recovered)| assert!([3, 4].contains(&recovered.number))).unwrap();
@@ -220,16 +240,23 @@ fn a_page_that_is_missing_within_the_torn_batch_is_cut_too() {
 fn a_batch_that_was_synced_is_not_cut() {
     let place = Place::with_batches(4);
     let spans = place.spans(0);
+    let owner = place.owner();
     let mut caught = 0;
     for (number, Span { begin, end }) in (1..).zip(&spans) {
         for at in *begin..*end {
-            let damaged = place.copy();
+            let is_opened = at % OPENED_EVERY == 0 || at == begin + 20;
+            let damaged = if is_opened { place.copy() } else { place.copy_of_journal() };
             flip(&damaged.journal(0), at);
             // A sequence number that still lies between its neighbours changes nothing.
-            let refused = damaged.open().err().map(|error| error.to_string());
             let is_sequence = (begin + 5..begin + 13).contains(&at);
-            assert!(refused.is_some() || is_sequence, "batch {number}, byte {at}");
-            caught += u32::from(refused.is_some());
+            let is_refused = match damaged.checked(owner) {
+                _ if is_opened => damaged.open().is_err(),
+                // The mark says 4.
+                Ok((last, _)) => last < 4,
+                Err(_) => true,
+            };
+            assert!(is_refused || is_sequence, "batch {number}, byte {at}");
+            caught += u32::from(is_refused);
             if at == begin + 20 {
                 let refused = damaged.refused();
                 let path = damaged.journal(0).display().to_string();
@@ -293,10 +320,12 @@ fn many_sealed_journals_do_not_halt_writes_and_are_deleted() {
     let (mut database, _) = place.open().unwrap();
     (13..200).for_each(|number| write(&mut database, number));
     expect_rows(&database, 199);
-    drop(database);
     // fjall's issue 288: journals of which some keyspace has flushed nothing stay for good. With one keyspace they go.
+    while (0..5).any(|number| place.journal(number).exists()) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(database);
     place.expect(199);
-    assert!(!place.journal(0).exists() && !place.journal(4).exists());
 }
 
 #[test]
