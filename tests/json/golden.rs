@@ -7,7 +7,7 @@ use campanile::wire::schema::Body;
 
 use crate::{read, written};
 
-fn schema() -> PathBuf {
+pub fn schema() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schema")
 }
 

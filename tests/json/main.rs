@@ -3,6 +3,7 @@
 
 mod accepted;
 mod golden;
+mod page;
 mod properties;
 mod refused;
 
