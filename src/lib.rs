@@ -36,6 +36,8 @@ pub mod doctor;
 pub mod effects;
 pub mod id;
 #[cfg(feature = "server")]
+pub mod json;
+#[cfg(feature = "server")]
 pub mod limits;
 #[cfg(feature = "server")]
 pub mod mesh;
