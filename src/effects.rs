@@ -67,8 +67,8 @@ impl Effects {
     }
 
     /// Encodes a frame that nobody shares. It stands until the next one.
-    pub fn frame_apart<V: Verb>(&mut self, build: impl FnOnce(&mut Fbb) -> flatbuffers::WIPOffset<V>) -> &[u8] {
-        self.encoder.frame(0, build)
+    pub fn frame_apart<V: Verb>(&mut self, reference: u64, build: impl FnOnce(&mut Fbb) -> flatbuffers::WIPOffset<V>) -> &[u8] {
+        self.encoder.frame(reference, build)
     }
 
     /// Encodes a record as `viewer` sees it.

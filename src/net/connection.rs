@@ -78,6 +78,8 @@ pub struct Connection {
     pub is_shut: bool,
     /// Reading stopped because answers had no room.
     pub is_paused: bool,
+    /// It broke the protocol or said that it goes, and will be told to in this turn: what follows is not looked at.
+    pub is_leaving: bool,
     /// It was pinged since it was last heard.
     is_pinged: bool,
     /// The session wants to know when everything was sent.
@@ -135,6 +137,7 @@ impl Connection {
             asked: 0,
             is_shut: false,
             is_paused: false,
+            is_leaving: false,
             is_pinged: false,
             tell_drained: false,
             is_dirty: false,

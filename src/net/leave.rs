@@ -24,6 +24,18 @@ pub enum Leave {
     Closed(Option<u16>),
 }
 
+impl From<CloseCode> for Leave {
+    fn from(code: CloseCode) -> Leave {
+        Leave::Told { code, reconnect_after_ms: 0 }
+    }
+}
+
+impl From<Fault> for Leave {
+    fn from(fault: Fault) -> Leave {
+        Leave::Fault(fault)
+    }
+}
+
 impl Leave {
     /// The last bytes for this connection. `go_away`: the frame that tells why, where the reason is ours; `rules`: those that its upgrade is judged by.
     pub fn farewell(self, dress: Dress, go_away: &[u8], rules: &Rules) -> Vec<u8> {

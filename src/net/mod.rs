@@ -10,7 +10,7 @@ mod table;
 
 pub use addresses::AddressLimits;
 pub use connection::{Connection, Due, Parsed, Phase};
-pub use dress::{Dress, PROTOCOLS, whole_frame};
+pub use dress::{Dress, Misread, PROTOCOLS};
 pub use leave::Leave;
 pub use outbox::{Outbox, Pushed};
 pub use pongs::Pongs;

@@ -38,7 +38,7 @@ impl Shard {
             self.users.login_given_up(login);
         }
         let go_away = match leave {
-            Leave::Told { code, reconnect_after_ms } => self.fx.frame_apart(|b| frames::go_away(b, code, reconnect_after_ms)),
+            Leave::Told { code, reconnect_after_ms } => self.fx.frame_apart(0, |b| frames::go_away(b, code, reconnect_after_ms)),
             _ => &[],
         };
         let farewell = leave.farewell(dress, go_away, &self.rules);

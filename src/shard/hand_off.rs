@@ -42,7 +42,7 @@ impl Shard {
                 self.admit(slot, bytes);
             }
             Dress::Upgrade => self.upgrade(slot, received),
-            Dress::Binary => {
+            Dress::Binary | Dress::Json => {
                 if let Some(bytes) = self.first_message(slot) {
                     self.admit(slot, bytes);
                 }

@@ -142,8 +142,10 @@ impl Shard {
 
     /// Reads all whole frames, in place where they arrived in one piece. What is left of a frame is kept.
     pub(super) fn read_frames(&mut self, slot: Slot, received: Option<(BufferId, usize)>) {
-        if self.connections.get_mut(slot).is_some_and(|connection| connection.dress.is_websocket()) {
-            return self.read_messages(slot, received);
+        match self.connections.get_mut(slot) {
+            None | Some(Connection { is_leaving: true, .. }) => return,
+            Some(connection) if connection.dress.is_websocket() => return self.read_messages(slot, received),
+            Some(_) => {}
         }
         let Shard { ring, connections, users, fx, limits, now, metrics, id, .. } = self;
         let metrics = &metrics[*id as usize];
@@ -171,6 +173,7 @@ impl Shard {
                 Parsed::Partial => break,
                 Parsed::Broken(code) => {
                     fx.closes.push((slot, code, 0));
+                    connection.is_leaving = true;
                     rest = &[];
                 }
             }

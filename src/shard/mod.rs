@@ -28,6 +28,7 @@ use crate::clock::{Clock, Now};
 use crate::control::metrics::{Metrics, ShardMetrics};
 use crate::conversation::{Conversations, Policies};
 use crate::effects::Effects;
+use crate::json;
 use crate::limits::Limits;
 use crate::mesh::lanes::Lanes;
 use crate::net::{AddressLimits, Connection, Dress, Leave, Table};
@@ -95,6 +96,7 @@ pub struct Shard {
     conversations: Conversations,
     keep: Keep,
     fx: Effects,
+    json: json::Reader,
     timers: Wheel<Look>,
     addresses: Option<AddressLimits>,
     /// Connections with something to send.
@@ -171,6 +173,7 @@ impl Shard {
             conversations: Conversations::new(slots, limits.clone(), policies, first_epoch + u64::from(id)),
             keep: Keep::new(Memory::new(&limits, &policies), disk, slots),
             fx: Effects::default(),
+            json: json::Reader::new(),
             timers: Wheel::new(now.mono_ms),
             addresses: AddressLimits::new(&limits, slots.shards(), seed),
             dirty: Vec::new(),
