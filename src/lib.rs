@@ -66,3 +66,5 @@ pub mod store;
 #[cfg(feature = "server")]
 pub mod timer;
 pub mod wire;
+#[cfg(feature = "server")]
+pub mod ws;

@@ -224,6 +224,12 @@ impl Users {
         (self.sessions.len(), self.users.len(), self.mirrors.len())
     }
 
+    /// Who a session belongs to.
+    pub fn user_name(&self, session: SessionKey) -> Option<&str> {
+        let is_it = self.sessions.generation(session.index) == Some(session.generation);
+        is_it.then(|| &*self.user_of(session).name)
+    }
+
     /// A frame of a session that is logged in.
     pub fn frame(&mut self, session: SessionKey, frame: Frame<'_>, now: Now, fx: &mut Effects) {
         let reply = Reply { session, reference: frame.ref_() };
