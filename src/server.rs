@@ -301,6 +301,7 @@ fn upgrade_rules(config: &Config, ops: SocketAddr) -> Rules {
     Rules {
         hosts: config.ws_hosts.clone(),
         origins: config.ws_origins.clone(),
+        addresses: config.ws.is_some_and(|ws| !ws.ip().is_loopback()),
         head_bytes_max: config.limits.upgrade_bytes_max as usize,
         protocols: PROTOCOLS,
         page: format!("http://{ops}/"),
