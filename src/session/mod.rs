@@ -40,6 +40,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 pub use loading::{LoggedIn, Login, LoginKey};
 pub use login::{Credentials, credentials};
 
@@ -123,7 +125,7 @@ struct Session {
     ephemeral_dropped: u32,
     topics: u32,
     /// What it receives live: its places in the mirrors.
-    links: Vec<fan_out::Link>,
+    links: SmallVec<[fan_out::Link; 2]>,
     more: Option<Box<More>>,
 }
 

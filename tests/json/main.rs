@@ -1,7 +1,11 @@
 //! JSON beside the binary protocol: the same golden frames in both, the documentation, and whatever else may come as a text.
 #![cfg(feature = "server")]
 
+mod accepted;
 mod golden;
+mod page;
+mod properties;
+mod refused;
 
 use campanile::json::{self, JsonError, Reader};
 use campanile::wire::schema::Frame;
