@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::{Figures, Latency};
 use crate::account::Verified;
+use crate::dress::Dress;
 
 /// The figures for people: what has no value is left out.
 pub fn table(f: &Figures) -> String {
@@ -80,7 +81,11 @@ fn scenario(f: &Figures) -> String {
         (None, None) => String::new(),
     };
     let load = if f.scenario == "idle" { String::new() } else { format!(", {} bytes, {pace}", f.payload_bytes) };
-    format!("{}: {} connections{members}{load}, {:.1} s, durability {}", f.scenario, f.connections, f.duration_s, f.durability)
+    let over = f.over.name();
+    format!(
+        "{}: {} connections{members}{load}, {over}, {:.1} s, durability {}",
+        f.scenario, f.connections, f.duration_s, f.durability
+    )
 }
 
 fn messages(t: &mut Table, f: &Figures) {
@@ -138,6 +143,10 @@ fn troubles(t: &mut Table, f: &Figures) {
         (
             f.client_was_the_limit,
             "this program was out of CPU: the figures may be its limit, not the server's; give it more --cpus",
+        ),
+        (
+            f.over == Dress::Json,
+            "JSON is written and read by this program too: compare the server's CPU, and rates only where client CPU is far from 100 %",
         ),
         (
             f.unsent > 0 && f.rate_per_s.is_some(),
