@@ -123,12 +123,12 @@ export class Client {
 
   /** Takes back an own message, for everyone who has not read it yet or reads it again. */
   retract(conversation, cursor) {
-    return this.ask({ type: 'retract', conversation, cursor });
+    return this.ask({ type: 'retract', conversation, cursor: place(cursor) });
   }
 
   /** Receives a topic, or any conversation again from a cursor. */
   subscribe(conversation, { cursor, tags } = {}) {
-    return this.ask({ type: 'subscribe', conversation, cursor, tags });
+    return this.ask({ type: 'subscribe', conversation, cursor: cursor && place(cursor), tags });
   }
 
   unsubscribe(conversation) {
@@ -137,7 +137,7 @@ export class Client {
 
   /** One page of history. It moves no cursor. */
   sync(conversation, { cursor, direction, limit } = {}) {
-    return this.ask({ type: 'sync', conversation, cursor: cursor ?? { epoch: 0, seq: 0 }, direction: direction ?? 'backward', limit });
+    return this.ask({ type: 'sync', conversation, cursor: place(cursor ?? { epoch: 0, seq: 0 }), direction: direction ?? 'backward', limit });
   }
 
   /** History page by page, from the newest back unless told otherwise. */
@@ -200,7 +200,7 @@ export class Client {
 
   /** Says "up to here"; `kind`: 'delivered' or 'read'. */
   async receipt(conversation, kind, cursor) {
-    await this.ask({ type: 'receipt', conversation, kind, cursor });
+    await this.ask({ type: 'receipt', conversation, kind, cursor: place(cursor) });
   }
 
   /** Whether users are there, and how many sessions receive a conversation. */
@@ -336,6 +336,11 @@ export class Client {
       this.#emitter.emit('trouble', { code: 'storage_failed', message: String(error) });
     }
   }
+}
+
+/** A cursor, out of anything that has a place: an ack, a message. */
+function place({ epoch, seq }) {
+  return { epoch, seq };
 }
 
 /** A frame, or null if it is not one. */

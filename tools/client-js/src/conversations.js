@@ -1,6 +1,7 @@
 /** Where this client stands in every conversation, and what it has subscribed to. */
 
-import { isTopic, utf8Bytes } from './ids.js';
+import { isTopic } from './ids.js';
+import { frameBytes } from './requests.js';
 import { Tracker } from './tracker.js';
 
 /** Conversations whose cursor is kept. Beyond, those that were quiet for longest are forgotten; the server keeps a cursor for them. */
@@ -73,7 +74,7 @@ export class Conversations {
     let bytes = 0;
     for (const conversation of [...this.#topics.keys(), ...others].slice(0, Math.min(entriesMax, RESUME_ENTRIES_MAX))) {
       const point = this.#point(conversation);
-      bytes += utf8Bytes(JSON.stringify(point)) + 1;
+      bytes += frameBytes(point);
       if (bytes > bytesMax) break;
       points.push(point);
     }

@@ -8,10 +8,9 @@ import { waitMs } from './backoff.js';
 import { bodyBytes } from './body.js';
 import { Conversations, RESUME_ENTRIES_MAX } from './conversations.js';
 import { CampanileError, closeCode, isFinal, isWorthRepeating } from './errors.js';
-import { utf8Bytes } from './ids.js';
 import { Queue, REQUESTS_MAX } from './queue.js';
 import { Receiver } from './receiver.js';
-import { checkRequest } from './requests.js';
+import { checkRequest, frameBytes } from './requests.js';
 
 /** A connection that stood this long was a good one: the next backoff begins anew. */
 export const GOOD_CONNECTION_MS = 10_000;
@@ -165,7 +164,7 @@ export class Machine {
     if (this.#phase.name !== 'connecting') return;
     this.#enter({ name: 'logging_in', deadline_ms: this.#phase.deadline_ms });
     const { token, device } = this.#options;
-    const room = this.#frameBytesMax() - utf8Bytes(JSON.stringify({ token, device })) - 64;
+    const room = this.#frameBytesMax() - frameBytes({ token, device }) - 64;
     const resume = this.#conversations.resume(room, this.#welcome?.resume_max || RESUME_ENTRIES_MAX);
     this.#receiver.connecting(resume);
     this.#lastHeardMs = now;
@@ -347,7 +346,7 @@ export class Machine {
     if (bodyMax > 0 && frame.type === 'publish' && bodyBytes(frame) > bodyMax) {
       return new CampanileError('body_too_large', `the body has ${bodyBytes(frame)} bytes and the server takes at most ${bodyMax}`);
     }
-    const bytes = frameMax > 0 ? utf8Bytes(JSON.stringify(frame)) : 0;
+    const bytes = frameMax > 0 ? frameBytes(frame) : 0;
     if (bytes <= frameMax) return null;
     return new CampanileError('frame_too_large', `the request has ${bytes} bytes and the server takes at most ${frameMax}`);
   }

@@ -1,7 +1,7 @@
 /** What a request is: may it be repeated, does it write a record, which answer fits it. */
 
 import { bodyBytes } from './body.js';
-import { checkId, parseConversation } from './ids.js';
+import { checkId, parseConversation, utf8Bytes } from './ids.js';
 
 /** The answers that are not an error, by the request. */
 const ANSWERS = {
@@ -91,4 +91,15 @@ export function mayWrite(request, record) {
 /** What a request counts in the queue of those that wait: its body and a little more. */
 export function requestBytes(request) {
   return 256 + bodyBytes(request);
+}
+
+/**
+ * How many bytes the binary frame has at most that a JSON object stands for: it is that frame which a server measures. Texts count
+ * with their length, terminator, padding and offset, objects with their table.
+ */
+export function frameBytes(value) {
+  if (typeof value === 'string') return utf8Bytes(value) + 16;
+  if (typeof value !== 'object' || value === null) return 8;
+  const parts = Object.entries(value).map(([name, part]) => (name === 'body_base64' ? bodyBytes({ body_base64: part }) + 16 : frameBytes(part)));
+  return parts.reduce((sum, bytes) => sum + bytes, 48);
 }

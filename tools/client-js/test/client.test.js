@@ -203,7 +203,7 @@ test('listeners may ask, leave, and fail', async (t) => {
   });
   const off = it.on('message', ({ message }) => {
     heard.push(message.body);
-    it.receipt('direct:bob', 'read', { epoch: message.epoch, seq: message.seq }).catch(() => {});
+    it.receipt('direct:bob', 'read', message).catch(() => {});
     if (message.seq === 2) off();
   });
   const failures = [];
@@ -220,7 +220,8 @@ test('listeners may ask, leave, and fail', async (t) => {
   before.forEach((listener) => process.on('uncaughtException', listener));
   assert.deepEqual(heard, ['1', '2']);
   assert.deepEqual(failures, Array(3).fill('a listener that fails'));
-  assert.deepEqual(FakeSocket.last.frames.filter(({ type }) => type === 'receipt').map(({ cursor }) => cursor.seq), [1, 2]);
+  const receipts = FakeSocket.last.frames.filter(({ type }) => type === 'receipt');
+  assert.deepEqual(receipts.map(({ cursor }) => cursor), [{ epoch: 1, seq: 1 }, { epoch: 1, seq: 2 }], 'the place of a message and nothing else of it');
 });
 
 test('history goes back page by page and ends', async (t) => {

@@ -6,6 +6,7 @@ import { bodyBytes, bodyFields, bytesOf } from '../src/body.js';
 import { Clock } from '../src/clock.js';
 import { Conversations, CONVERSATIONS_MAX } from '../src/conversations.js';
 import { CampanileError, closeCode, isFinal, isRetryable } from '../src/errors.js';
+import { frameBytes } from '../src/requests.js';
 import { checkId, parseConversation } from '../src/ids.js';
 
 test('ids follow the rules', () => {
@@ -34,6 +35,12 @@ test('bodies are text or bytes', () => {
   assert.deepEqual([...bytesOf({})], []);
   for (const length of [0, 1, 2, 3, 4, 70_000]) assert.equal(bodyBytes(bodyFields(bytes.subarray(0, length))), length);
   assert.equal(bodyBytes({ body: '\u00e9' }), 2);
+});
+
+test('the size of a frame is never told too small', () => {
+  assert.ok(frameBytes({ type: 'publish', body: '\u0000'.repeat(1_000) }) < 1_300, 'escapes in JSON do not count');
+  assert.ok(frameBytes({ body_base64: 'AAAA'.repeat(1_000) }) < 3_300);
+  assert.ok(frameBytes({ tags: ['eu', 'us'] }) > 2 * 16);
 });
 
 test('errors say whether it is worth trying again', () => {
@@ -82,7 +89,7 @@ test('the resume list has topics first, then the most recent', () => {
   const all = conversations.resume(10_000, 10);
   assert.deepEqual(names(all), ['topic:news', 'broadcast', 'group:g0', 'group:g2', 'group:g1'], 'group:g9 has no cursor yet');
   assert.deepEqual(all[0], { conversation: 'topic:news', cursor: at(2), tags: ['eu'] });
-  assert.equal(conversations.resume(JSON.stringify(all.slice(0, 2)).length, 10).length, 2);
+  assert.equal(conversations.resume(frameBytes(all[0]) + frameBytes(all[1]), 10).length, 2);
   assert.equal(conversations.resume(10_000, 3).length, 3);
 });
 
