@@ -12,17 +12,19 @@ export function initials(name) {
   return chosen.map(first).join('').toLocaleUpperCase() || '?';
 }
 
-/** A hue (degrees) that only depends on the name: FNV-1a, spread over steps that can be told apart. */
+/** A hue (degrees) that only depends on the name: FNV-1a, mixed once more since names are short, in steps that can be told apart. */
 export function hue(name) {
   let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
-  return ((hash >>> 8) % 24) * 15;
+  for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  hash = Math.imul(hash ^ (hash >>> 12), 0x297a2d39);
+  return ((hash ^ (hash >>> 15)) >>> 0) % 18 * 20;
 }
 
-/** `kind` is that of a conversation; `online` true or false shows a dot for it, undefined none. */
-export function avatar(name, { kind = 'direct', online } = {}) {
+/** `kind` is that of a conversation; `online` shows a dot. */
+export function avatar(name, { kind = 'direct', online = false } = {}) {
   const face = h('span.avatar', { 'aria-hidden': 'true', 'data-kind': kind }, h('span.initials', {}, kind === 'broadcast' ? '*' : initials(name)));
   face.style.setProperty('--hue', hue(name));
-  if (online !== undefined) face.append(h(online ? 'span.dot.online' : 'span.dot'));
+  if (online) face.append(h('span.dot'));
   return face;
 }

@@ -33,23 +33,25 @@ export function reconcile(parent, items) {
     const known = before.get(key);
     const row = known?.signature === signature ? known : { signature, node: make() };
     if (known && known !== row) {
-      if (place === known.node) place = known.node.nextSibling;
-      replaceKeepingFocus(known.node, row.node);
+      keepingFocus(known.node, row.node, () => known.node.replaceWith(row.node));
+      if (place === known.node) place = row.node;
     }
     after.set(key, row);
     if (row.node === place) place = place.nextSibling;
-    else parent.insertBefore(row.node, place);
+    else keepingFocus(row.node, row.node, () => parent.insertBefore(row.node, place));
     before.delete(key);
   }
   for (const { node } of before.values()) node.remove();
   rows.set(parent, after);
 }
 
-function replaceKeepingFocus(old, next) {
+/** What had the focus in `old` has it in `next` after a change that takes it out of the document. */
+function keepingFocus(old, next, change) {
   const focused = old.contains(document.activeElement) ? document.activeElement : null;
-  const path = focused && focused !== old ? `[data-focus="${focused.dataset.focus}"]` : null;
-  old.replaceWith(next);
-  if (focused) (path ? next.querySelector(path) : next)?.focus({ preventScroll: true });
+  change();
+  if (!focused) return;
+  const same = focused === old ? next : next.querySelector(`[data-focus="${focused.dataset.focus}"]`);
+  same?.focus({ preventScroll: true });
 }
 
 /** Tells a screen reader. */

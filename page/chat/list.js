@@ -80,7 +80,7 @@ export class List {
       h(
         'li', { 'aria-current': isCurrent ? 'true' : null, 'data-id': id },
         h(
-          'button.conversation', { type: 'button', 'data-focus': 'row', 'aria-label': label, tabindex: isFocusable ? '0' : '-1', onclick: () => this.open(id) },
+          unread ? 'button.conversation.unread' : 'button.conversation', { type: 'button', 'data-focus': 'row', 'aria-label': label, tabindex: isFocusable ? '0' : '-1', onclick: () => this.open(id) },
           avatar(title, { kind, online }),
           h(
             'span.conversation-text', {},

@@ -47,8 +47,8 @@ export class Chart {
     const inView = shown.filter(({ at }) => at >= right - WINDOW_MS);
     const max = Math.max(0, ...inView.flatMap(({ lines }) => lines ?? []).filter((value) => value !== null));
     const { step, end } = scale(max, this.#options.least);
-    // The axis follows in a few frames, so that curves do not jump.
-    this.#end = Math.abs(end - this.#end) < end * 0.01 || this.#end === 0 ? end : this.#end + (end - this.#end) * 0.2;
+    // The axis grows at once, so that no curve leaves it, and shrinks in a few frames.
+    this.#end = end >= this.#end * 0.99 ? end : this.#end + (end - this.#end) * 0.2;
     const x = (at) => LEFT + ((at - right + WINDOW_MS) / WINDOW_MS) * (width - LEFT - RIGHT);
     const y = (value) => height - BOTTOM - (value / this.#end) * (height - BOTTOM - TOP);
     this.#drawAxes(context, { width, height, step, x: (ms) => x(right + ms), y, colors });

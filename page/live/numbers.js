@@ -10,6 +10,9 @@ export function short(value) {
   return digits(value);
 }
 
+/** 996, 12,345, 1.2 M: a count of things, exact as long as it can be taken in at a glance. */
+export const count = (value) => (value < 100_000 ? Math.round(value).toLocaleString('en') : short(value));
+
 /** Seconds: 120 us, 1.5 ms, 2 s */
 export function duration(seconds) {
   if (seconds === 0) return '0';

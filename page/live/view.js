@@ -4,7 +4,7 @@ import { h, reconcile } from '../dom.js';
 import { plural } from '../chat/words.js';
 import { Chart } from './chart.js';
 import { look, sum } from './metrics.js';
-import { bytes, duration, short } from './numbers.js';
+import { bytes, count, duration, short } from './numbers.js';
 import { Series } from './series.js';
 
 const EVERY_MS = 1_000;
@@ -12,7 +12,7 @@ const PATIENCE_MS = 3_000;
 const FRAME_MS = 50;
 const REASONS = { ephemeral_lane: 'typing, between shards', ephemeral_outbox: 'typing, slow readers', message_expired: 'expired messages' };
 
-const shardNames = (count) => (count === 1 ? [''] : Array.from({ length: count }, (_, shard) => `shard ${shard}`));
+const shardNames = (shards) => (shards === 1 ? [''] : Array.from({ length: shards }, (_, shard) => `shard ${shard}`));
 const highest = (list) => Math.max(0, ...list.filter((value) => value !== null));
 
 /** What is drawn: `number(values)` is the large one, `about(values)` what is said under it. */
@@ -20,8 +20,8 @@ const CHARTS = [
   {
     id: 'connections', title: 'Connections', least: 4, format: short, names: () => [''],
     lines: ({ connections }) => [sum(connections)],
-    number: ({ connections }) => short(sum(connections)),
-    about: ({ sessions }) => `${short(sum(sessions))} logged in`,
+    number: ({ connections }) => count(sum(connections)),
+    about: ({ sessions }) => `${count(sum(sessions))} logged in`,
   },
   {
     id: 'messages', title: 'Messages', unit: '/s', least: 4, format: short, names: () => [''],
@@ -168,22 +168,22 @@ class Card {
     this.#about.textContent = values ? about(values) : '\u00a0';
     if (!values) return this.chart.describe('not known now');
     this.chart.describe(`${number(values)}${this.#options.unit ?? ''}, ${about(values)}`);
-    const count = lines(values).length;
-    const shown = names(count).slice(0, 8);
+    const total = lines(values).length;
+    const shown = names(total).slice(0, 8);
     const make = (name, index) => () => {
       const key = h('i');
-      key.style.setProperty('--at', lineShade(index, count));
+      key.style.setProperty('--at', lineShade(index, total));
       return h('span', {}, key, name);
     };
-    const items = count > 1 ? shown.map((name, index) => ({ key: name, signature: `${index} ${count}`, make: make(name, index) })) : [];
-    if (count > shown.length) items.push({ key: 'more', signature: `${count}`, make: () => h('span', {}, `and ${count - shown.length} more`) });
+    const items = total > 1 ? shown.map((name, index) => ({ key: name, signature: `${index} ${total}`, make: make(name, index) })) : [];
+    if (total > shown.length) items.push({ key: 'more', signature: `${total}`, make: () => h('span', {}, `and ${total - shown.length} more`) });
     reconcile(this.#legend, items);
   }
 }
 
 function shardRow({ connections, messages, deliveries, loop, busy }, shard) {
   const cells = [
-    String(shard), short(connections[shard]), short(messages[shard]), short(deliveries[shard]),
+    String(shard), count(connections[shard]), short(messages[shard]), short(deliveries[shard]),
     loop[shard] === null ? 'idle' : duration(loop[shard]), `${(100 * busy[shard]).toFixed(1)} %`,
   ];
   const make = () => h('tr', {}, ...cells.map((cell, index) => (index ? h('td', {}, cell) : h('th', { scope: 'row' }, cell))));

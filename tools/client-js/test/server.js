@@ -25,6 +25,7 @@ export class Server {
 
   /** Starts one whose directory goes with the test. */
   static async start(t, options = []) {
+    if (!BINARY) throw new Error("CAMPANILE_BIN must name the server's binary, such as ../../target/debug/campanile");
     const server = new Server(await mkdtemp(join(tmpdir(), 'campanile-')), options);
     t.after(async () => {
       await server.kill();
