@@ -68,6 +68,8 @@ pub struct Block {
     pub acked: AtomicU64,
     /// See [`crate::account::Tally`].
     pub read: AtomicU64,
+    /// See [`crate::account::Tally`].
+    pub expected: AtomicU64,
     /// Receipts that were answered.
     pub receipts: AtomicU64,
     /// Pages read.
@@ -95,6 +97,7 @@ pub struct Totals {
     pub refused: u64,
     pub acked: u64,
     pub read: u64,
+    pub expected: u64,
     pub receipts: u64,
     pub pages: u64,
     pub caught_up: u64,
@@ -198,6 +201,7 @@ impl Stage {
             refused: sum.refused + b.refused.load(Ordering::Relaxed),
             acked: sum.acked + b.acked.load(Ordering::Relaxed),
             read: sum.read + b.read.load(Ordering::Relaxed),
+            expected: sum.expected + b.expected.load(Ordering::Relaxed),
             receipts: sum.receipts + b.receipts.load(Ordering::Relaxed),
             pages: sum.pages + b.pages.load(Ordering::Relaxed),
             caught_up: sum.caught_up + b.caught_up.load(Ordering::Relaxed),
@@ -211,9 +215,8 @@ impl Stage {
 
 impl Totals {
     /// Whether every publish was answered, and every delivery of those that were taken was read.
-    pub fn is_settled(&self, fan_out: u64) -> bool {
-        let taken = self.attempts - self.refused;
-        self.acked >= taken && self.read >= taken * fan_out
+    pub fn is_settled(&self) -> bool {
+        self.acked >= self.attempts - self.refused && self.read >= self.expected
     }
 }
 
@@ -240,10 +243,10 @@ mod tests {
 
     #[test]
     fn a_run_is_settled_when_all_is_answered_and_read() {
-        let t = Totals { attempts: 5, refused: 1, acked: 4, read: 12, ..Totals::default() };
-        assert!(t.is_settled(3));
-        assert!(!t.is_settled(4));
-        assert!(!Totals { acked: 3, ..t }.is_settled(3));
+        let t = Totals { attempts: 5, refused: 1, acked: 4, read: 12, expected: 12, ..Totals::default() };
+        assert!(t.is_settled());
+        assert!(!Totals { expected: 13, ..t }.is_settled());
+        assert!(!Totals { acked: 3, ..t }.is_settled());
     }
 
     #[test]

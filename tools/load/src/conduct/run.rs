@@ -177,11 +177,10 @@ impl Run {
         conductor.crew.stage.go_to(Step::Drain);
         // Each worker takes a turn within its longest sleep and sees that the time is over; only then do the totals stand still.
         thread::sleep(4 * LOOK);
-        let fan_out = u64::from(conductor.crew.plan.fan_out());
         let mut last = (Instant::now(), conductor.crew.stage.totals());
         while !conductor.a_worker_ended() {
             let totals = conductor.crew.stage.totals();
-            if totals.is_settled(fan_out) {
+            if totals.is_settled() {
                 return Ok(false);
             }
             if totals != last.1 {

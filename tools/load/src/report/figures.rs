@@ -148,7 +148,6 @@ impl Figures {
     /// Computes the figures.
     pub fn from(scenario: &'static str, durability: &str, settings: &Settings, outcome: &Outcome) -> Figures {
         let Outcome { plan, tally, meters: [first, last], memory, .. } = outcome;
-        let fan_out = u64::from(plan.fan_out());
         let measured_s = (last.at_ns - first.at_ns) as f64 / 1e9;
         let read = last.read - first.read;
         let used = |first: Option<f64>, last: Option<f64>| first.zip(last).map(|(first, last)| last - first);
@@ -171,8 +170,8 @@ impl Figures {
             sent: tally.sent_measured,
             acked: tally.acked_measured,
             delivered: tally.delivered_measured,
-            expected: tally.sent_measured * fan_out,
-            lost: tally.lost(fan_out),
+            expected: tally.expected_measured,
+            lost: tally.lost(),
             duplicated: tally.duplicated,
             out_of_order: tally.out_of_order,
             unexpected: tally.unexpected,

@@ -142,8 +142,8 @@ impl Worker<'_> {
         }
         if self.ledger.is_some() {
             let Destination { peer, order } = connection.destinations[attempt.place as usize];
-            let Attempt { place, intended_ns, .. } = attempt;
-            let header = Header { run: self.crew.plan.run, publisher, place, seq: order, intended_ns };
+            let Attempt { place, channel, intended_ns, .. } = attempt;
+            let header = Header { run: self.crew.plan.run, publisher, place, channel, seq: order, intended_ns };
             self.note_for_verify(local, header, peer, (ack.epoch(), ack.seq()));
         }
         self.ready.push(local);
@@ -205,7 +205,7 @@ impl Worker<'_> {
             // The next one will fare no better; a pause keeps a hopeless run from becoming a storm.
             publisher.hold(now_ns + PAUSE_NS);
         }
-        self.tally.refused(attempt, &self.measured);
+        self.tally.refused(attempt, self.crew.plan.fan_out(), &self.measured);
         let connection = &mut self.connections[local as usize];
         if let Some(supply) = &mut connection.supply {
             supply.refused(connection.destinations[attempt.place as usize].peer);

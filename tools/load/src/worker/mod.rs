@@ -392,6 +392,7 @@ impl<'a> Worker<'a> {
         block.refused.store(tally.refused, Relaxed);
         block.acked.store(tally.acked, Relaxed);
         block.read.store(tally.read, Relaxed);
+        block.expected.store(tally.expected, Relaxed);
         block.receipts.store(self.receipts_done, Relaxed);
         block.pages.store(self.cold.done, Relaxed);
         block.caught_up.store(self.caught_up, Relaxed);
