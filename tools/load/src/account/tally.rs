@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use hdrhistogram::Histogram;
 
-use super::{Arrival, Attempt, Verified};
+use super::{Arrival, Attempt, TrafficTally, Verified};
 
 /// Longest latency that is told apart, in ns (one hour).
 const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
@@ -68,11 +68,19 @@ pub struct Tally {
     pub latency: Histogram<u64>,
     /// Intended send to ack read, ns (measured).
     pub ack_latency: Histogram<u64>,
+    /// Open loop: how long after its time a message was given to its publisher, ns (measured).
+    pub lateness: Histogram<u64>,
+    /// What traffic counts besides.
+    pub traffic: TrafficTally,
+}
+
+/// For latencies of up to an hour.
+pub(super) fn latencies() -> Histogram<u64> {
+    Histogram::new_with_max(LATENCY_NS_MAX, 3).expect("one hour in ns with 3 digits is allowed")
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        let histogram = || Histogram::new_with_max(LATENCY_NS_MAX, 3).expect("one hour in ns with 3 digits is allowed");
         Tally {
             attempts: 0,
             refused: 0,
@@ -94,13 +102,15 @@ impl Default for Tally {
             disconnects: 0,
             server_window: None,
             stall_ns: 0,
-            catch_up: histogram(),
-            caught_up_after: histogram(),
-            reads: histogram(),
+            catch_up: latencies(),
+            caught_up_after: latencies(),
+            reads: latencies(),
             wrong_pages: 0,
             verified: Verified::default(),
-            latency: histogram(),
-            ack_latency: histogram(),
+            latency: latencies(),
+            ack_latency: latencies(),
+            lateness: latencies(),
+            traffic: TrafficTally::default(),
         }
     }
 }
@@ -202,11 +212,13 @@ impl Tally {
             (&mut self.catch_up, &other.catch_up),
             (&mut self.caught_up_after, &other.caught_up_after),
             (&mut self.reads, &other.reads),
+            (&mut self.latency, &other.latency),
+            (&mut self.ack_latency, &other.ack_latency),
+            (&mut self.lateness, &other.lateness),
         ] {
             own.add(other).expect("both have the same range");
         }
-        self.latency.add(&other.latency).expect("both have the same range");
-        self.ack_latency.add(&other.ack_latency).expect("both have the same range");
+        self.traffic.add(&other.traffic);
     }
 
     /// Deliveries that never came (all).
