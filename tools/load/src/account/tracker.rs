@@ -115,7 +115,10 @@ mod tests {
         assert_eq!((tracker.complete_to(), tracker.take(4)), (5, Duplicate));
         tracker.take_range(5..8);
         tracker.take_range(12..14);
-        assert_eq!((tracker.complete_to(), tracker.missing(), tracker.missing_below(10), tracker.missing_below(20)), (8, 4, 2, 10));
+        assert_eq!(
+            (tracker.complete_to(), tracker.missing(), tracker.missing_below(10), tracker.missing_below(20)),
+            (8, 4, 2, 10)
+        );
         tracker.take_range(9..11);
         assert_eq!(tracker.holes, [8..9, 11..12]);
         tracker.take_range(3..30);

@@ -64,6 +64,9 @@ impl Worker<'_> {
     }
 
     fn take_message(&mut self, local: u32, bytes: &[u8], now_ns: u64) {
+        if self.crew.plan.traffic().is_some() {
+            return self.take_traffic(local, bytes, now_ns);
+        }
         let connection = &mut self.connections[local as usize];
         if let Some(header) = self.recent.find(connection.recent, bytes) {
             connection.recent += 1;
@@ -81,7 +84,7 @@ impl Worker<'_> {
         self.inbound = inbound;
     }
 
-    fn take_frame(&mut self, local: u32, frame: Frame<'_>, now_ns: u64) {
+    pub(super) fn take_frame(&mut self, local: u32, frame: Frame<'_>, now_ns: u64) {
         match frame.body_type() {
             Body::Ack => frame.body_as_ack().into_iter().for_each(|ack| self.ack(local, frame.ref_(), ack, now_ns)),
             Body::Error => frame.body_as_error().into_iter().for_each(|e| self.error(local, frame.ref_(), e, now_ns)),
@@ -230,7 +233,7 @@ impl Worker<'_> {
         self.held.push(local);
     }
 
-    fn go_away(&mut self, local: u32, goaway: GoAway<'_>, now_ns: u64) {
+    pub(super) fn go_away(&mut self, local: u32, goaway: GoAway<'_>, now_ns: u64) {
         let code = goaway.code();
         self.tally.goaway(code.0);
         let connection = &mut self.connections[local as usize];

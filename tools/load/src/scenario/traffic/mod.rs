@@ -209,6 +209,11 @@ impl Traffic {
         if let Leaving::Together { who, .. } = &self.leaving { who.clone() } else { 0..0 }
     }
 
+    /// For how long they stay away.
+    pub fn away_ns(&self) -> u64 {
+        if let Leaving::Together { away_ns, .. } = self.leaving { away_ns } else { 0 }
+    }
+
     /// Whether sessions come back, and so must be able to ask for a message a second time.
     pub fn has_returns(&self) -> bool {
         self.leaving != Leaving::Nobody
