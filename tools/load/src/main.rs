@@ -22,6 +22,7 @@ mod machine;
 mod nats;
 mod options;
 mod pinger;
+mod play;
 mod report;
 mod scenario;
 mod stage;
@@ -65,6 +66,7 @@ fn play(command: Command) -> Result<bool, Failure> {
         Command::Group { common, server, verify, members } => group(&common, &server, verify, members),
         Command::Backlog { common, server, backlog } => self::backlog(&common, &server, &backlog),
         Command::Cold { common, server, cold } => self::cold(&common, &server, &cold),
+        Command::Storm(played) => play::storm(&played),
         Command::Floor { common, members } => floor(&common, members),
         Command::NatsFloor { options } => nats::run(&options),
         Command::FloorServer { cpu } => floor::serve(cpu).map(|()| true),

@@ -13,6 +13,7 @@ use crate::dress::{Dress, Target};
 use crate::error::Failure;
 use crate::machine;
 use crate::nats::NatsOptions;
+use crate::scenario::StormOptions;
 
 /// Messages that each publisher has outstanding while it lays them in store.
 const FILL_WINDOW: u32 = 64;
@@ -31,6 +32,7 @@ Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
   campanile-load backlog --users 10000 --messages 100 --pings --cpus 1
   campanile-load cold --conversations 100000 --messages 1000000 --rest 90 --server-pid $PID
   campanile-load floor --members 1000 --payload 128 --window 1 --server-cpus 0 --cpus 1
+  campanile-load storm --connections 10000 --drop 5000 --rate 2000 --pings --cpus 1 --server-pid $PID
 
 What is counted: `sent`, `acked`, `delivered`, `expected` and all latencies are of messages that were meant to be sent between the end of
 the warm-up and the end of the duration. `lost`, `duplicated` and `out_of_order` are of the whole run, from the sequence numbers in the
@@ -119,6 +121,13 @@ pub enum Command {
         #[arg(long, value_name = "M", default_value_t = 1000)]
         members: u32,
     },
+    /// Many sessions drop at the same moment and come back with their cursors, while others go on writing, also to those who are away.
+    ///
+    /// Half of the messages are direct ones among those who stay: what they feel is told before, during and after. A quarter are direct ones between
+    /// one who stays and one who drops, a quarter go to groups of one who stays and nine who drop. The load runs for --duration, then the sessions
+    /// drop, and it goes on until all are back, and for --aftermath. A session is back when it has, in every conversation, all that was there when it
+    /// came. What it had sent without an answer it sends again, under the same client_id. Every message must come once.
+    Storm(Played<StormOptions>),
     /// Another yardstick: publishes to a file stream of a nats-server with JetStream, and counts its acks.
     NatsFloor {
         #[command(flatten)]
@@ -131,6 +140,23 @@ pub enum Command {
         #[arg(long)]
         cpu: Option<usize>,
     },
+}
+
+/// A scenario of traffic: an open loop over many conversations.
+#[derive(Debug, Args)]
+pub struct Played<O: Args> {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub server: Server,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub options: O,
+    /// Also pings from a session that has nothing to do with it, every 10 ms; before and while it goes on.
+    #[arg(long)]
+    pub pings: bool,
 }
 
 /// Who writes to whom in `direct`.
@@ -289,7 +315,7 @@ pub struct Common {
     /// [default: 1; backlog and cold: 64].
     #[arg(long, value_name = "W", conflicts_with = "rate")]
     pub window: Option<u32>,
-    /// Open loop: messages per second, over all publishers. Latency counts from when a message was meant to be sent.
+    /// Open loop: messages per second, over all publishers [default: 1000 where a scenario has no closed loop]. Latency counts from when a message was meant to be sent.
     #[arg(long, value_name = "R")]
     pub rate: Option<f64>,
     /// CPUs of the server, whose busy time is counted as its cost.
@@ -336,8 +362,14 @@ pub struct Settings {
     pub per_address: u32,
     /// Logins under way at once, for each worker.
     pub logins_per_worker: usize,
+    /// The same for sessions that come back.
+    pub returns_per_worker: usize,
     /// Places that are remembered for reading back, if that is wanted.
     pub verify_places: Option<usize>,
+    /// A session that has nothing to do with the load pings meanwhile.
+    pub pings: bool,
+    /// Load after all who dropped are back.
+    pub aftermath: Duration,
 }
 
 impl Settings {
@@ -362,8 +394,11 @@ impl Settings {
             drain: Duration::from_secs_f64(common.drain),
             per_address: common.per_address,
             logins_per_worker: (common.logins.unwrap_or(LOGINS) as usize / cpus.len()).max(1),
+            returns_per_worker: common.logins.map_or(usize::MAX, |logins| (logins as usize / cpus.len()).max(1)),
             cpus,
             verify_places: None,
+            pings: false,
+            aftermath: Duration::ZERO,
         })
     }
 
@@ -376,6 +411,17 @@ impl Settings {
             return Err(Failure::Option("--rate: this scenario sends as fast as --window allows".to_owned()));
         }
         Ok(Settings { pace: Pace::Window(common.window.unwrap_or(FILL_WINDOW)), ..self })
+    }
+
+    /// The same for traffic, which always is an open loop.
+    ///
+    /// # Errors
+    /// A window was asked for.
+    pub fn open(self, common: &Common, rate_per_s: f64) -> Result<Settings, Failure> {
+        if common.window.is_some() {
+            return Err(Failure::Option("--window: this scenario sends at a --rate".to_owned()));
+        }
+        Ok(Settings { pace: Pace::Rate, rate_per_s: Some(common.rate.unwrap_or(rate_per_s)), ..self })
     }
 
     /// The same, with as many logins at once as there are, unless it was said how many.

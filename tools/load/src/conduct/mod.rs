@@ -3,6 +3,7 @@
 mod minutes;
 mod run;
 mod stock;
+mod storm;
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, OnceLock, mpsc};
@@ -22,10 +23,13 @@ use crate::worker::{self, Crew, Post};
 
 pub use minutes::Minutes;
 pub use run::{Memory, Outcome, conduct};
+
 pub use stock::{Backlog, ColdReads, Half, backlog, cold};
 
 /// How often a step is looked at to see whether it is over.
 const LOOK: Duration = Duration::from_millis(5);
+/// Pings while nothing goes on.
+const CALM: Duration = Duration::from_secs(2);
 /// Rest before memory is read, so that the server has finished what logins leave behind.
 const REST: Duration = Duration::from_secs(1);
 

@@ -14,6 +14,9 @@ pub fn table(f: &Figures) -> String {
     if f.scenario != "idle" {
         messages(&mut t, f);
     }
+    f.traffic.iter().for_each(|traffic| traffic.rows(&mut t));
+    t.optional("pings before, us", f.pings_before_us.as_ref().map(latency));
+    t.optional("pings meanwhile, us", f.pings_during_us.as_ref().map(latency));
     t.row("logins", &format!("{} sessions, {:.0} per second", f.connections, f.logins_per_s));
     server(&mut t, f);
     t.row("client CPU", &format!("{:.0} % of cores {:?}", f.client_cpu_busy * 100.0, f.cpus));

@@ -12,6 +12,7 @@ mod recent;
 mod schedule;
 mod setup;
 mod socket;
+mod traffic;
 mod verify;
 
 use std::collections::{HashMap, VecDeque};
@@ -139,6 +140,7 @@ pub struct Worker<'a> {
     receipts: HashMap<u32, Receipts>,
     receipts_done: u64,
     cold: ColdReads,
+    traffic: traffic::Traffic,
     caught_up: u64,
 
     /// For `--verify`, until it is handed in.
@@ -182,7 +184,8 @@ pub fn run(crew: &Crew, id: u32, letters: Receiver<Finished>) -> Result<Tally, F
 impl<'a> Worker<'a> {
     fn new(crew: &'a Crew, id: u32, letters: Receiver<Finished>) -> Worker<'a> {
         let plan = &crew.plan;
-        let connections: Vec<Connection> = plan.carried_by(id).into_iter().map(|index| connection(plan, index)).collect();
+        let mut connections: Vec<Connection> = plan.carried_by(id).into_iter().map(|index| connection(plan, index)).collect();
+        traffic::attend(plan, id, &mut connections);
         let locals = 0..connections.len() as u32;
         Worker {
             crew,
@@ -212,6 +215,7 @@ impl<'a> Worker<'a> {
             receipts: HashMap::new(),
             receipts_done: 0,
             cold: ColdReads::default(),
+            traffic: traffic::Traffic::new(plan, id),
             caught_up: 0,
             ledger: crew.settings.verify_places.map(|places| Ledger::new(places / plan.workers as usize)),
             handed_in: 0,
@@ -254,24 +258,34 @@ impl<'a> Worker<'a> {
     /// How long to wait for the kernel; not at all if something is due.
     fn sleep(&self) -> Option<Duration> {
         let now = self.crew.stage.now_ns();
-        let due = self.publishing_due_ns(now).unwrap_or(u64::MAX);
+        if self.may_make() {
+            return None;
+        }
+        let due = self.publishing_due_ns(now).into_iter().chain(self.traffic_due_ns()).min().unwrap_or(u64::MAX);
         let sleep_ns = due.saturating_sub(now).min(SLEEP_MAX_NS);
         (sleep_ns > 0).then(|| Duration::from_nanos(sleep_ns))
     }
 
     fn step(&mut self, ring: &mut Ring) -> Step {
         let step = self.crew.stage.step();
+        let is_traffic = self.crew.plan.traffic().is_some();
         match step {
             Step::LogIn => self.log_in(ring),
+            Step::Create if is_traffic => self.found_groups(),
             Step::Create => self.create(),
+            Step::Join if is_traffic => self.join_all(),
             Step::Join => self.join(),
+            Step::Run | Step::Drain if is_traffic => self.converse(ring),
             Step::Run | Step::Drain => self.publish(),
             Step::Fill => self.fill(),
             Step::Receipts => self.send_receipts(),
             Step::Read => self.read_cold(),
             Step::HandIn => self.hand_in(),
             Step::ReadBack => self.read_back(),
-            Step::Stop => self.tally.unsent = self.unsent(),
+            Step::Stop => {
+                self.tally.unsent = self.unsent();
+                self.tally.traffic.holes = self.holes();
+            }
         }
         step
     }
@@ -281,7 +295,10 @@ impl<'a> Worker<'a> {
             Completion::Received { slot, result, more } => {
                 match result {
                     Ok(Some((id, length))) => {
-                        self.take_bytes(slot.0, ring.received(id, length));
+                        // What came for one that was dropped meanwhile is lost.
+                        if self.connections[slot.0 as usize].is_open() {
+                            self.take_bytes(slot.0, ring.received(id, length));
+                        }
                         ring.give_back(id);
                     }
                     Err(error) if error.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => {}
@@ -394,12 +411,17 @@ impl<'a> Worker<'a> {
         let block = &self.crew.stage.blocks[self.id as usize];
         let tally = &self.tally;
         block.logged_in.store(self.logged_in, Relaxed);
-        block.created.store(self.created, Relaxed);
-        block.joined.store(self.joined, Relaxed);
+        let [founded, joined] = self.traffic.answered();
+        block.created.store(self.created + founded, Relaxed);
+        block.joined.store(self.joined + joined, Relaxed);
+        block.begun.store(self.traffic.begun, Relaxed);
+        block.records.store(tally.records, Relaxed);
+        block.returned.store(tally.traffic.returned, Relaxed);
         block.attempts.store(tally.attempts, Relaxed);
         block.refused.store(tally.refused, Relaxed);
         block.acked.store(tally.acked, Relaxed);
         block.read.store(tally.read, Relaxed);
+        block.expected.store(tally.expected, Relaxed);
         block.receipts.store(self.receipts_done, Relaxed);
         block.pages.store(self.cold.done, Relaxed);
         block.caught_up.store(self.caught_up, Relaxed);
