@@ -6,6 +6,7 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+pub mod bystanders;
 pub mod client;
 pub mod seen;
 pub mod server;
