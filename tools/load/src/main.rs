@@ -165,7 +165,7 @@ fn at_least(connections: u32, least: u32) -> Result<u32, Failure> {
 }
 
 fn watched(server: &Server) -> Result<Watched, Failure> {
-    Ok(Watched { target: options::target(&server.target)?, pid: server.server_pid })
+    Ok(Watched { target: options::target(&server.target, server.encoding)?, pid: server.server_pid })
 }
 
 fn measure(
