@@ -13,7 +13,7 @@ use crate::dress::{Dress, Target};
 use crate::error::Failure;
 use crate::machine;
 use crate::nats::NatsOptions;
-use crate::scenario::StormOptions;
+use crate::scenario::{BroadcastOptions, ChurnOptions, GroupsOptions, MixedOptions, StormOptions, TopicOptions};
 
 /// Messages that each publisher has outstanding while it lays them in store.
 const FILL_WINDOW: u32 = 64;
@@ -33,6 +33,11 @@ Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
   campanile-load cold --conversations 100000 --messages 1000000 --rest 90 --server-pid $PID
   campanile-load floor --members 1000 --payload 128 --window 1 --server-cpus 0 --cpus 1
   campanile-load storm --connections 10000 --drop 5000 --rate 2000 --pings --cpus 1 --server-pid $PID
+  campanile-load mixed --connections 10000 --rate 5000 --duration 60 --pings --cpus 1 --server-pid $PID
+  campanile-load groups --connections 5000 --groups 1000 --largest 1000 --rate 2000 --cpus 1
+  campanile-load broadcast --connections 15000 --rate 5 --pings --cpus 1
+  campanile-load topic --connections 5000 --topics 100 --tags 16 --filtered 80 --rate 1000 --cpus 1
+  campanile-load churn --connections 2000 --groups 100 --moves 200 --reconnects 20 --rate 1000 --cpus 1
 
 What is counted: `sent`, `acked`, `delivered`, `expected` and all latencies are of messages that were meant to be sent between the end of
 the warm-up and the end of the duration. `lost`, `duplicated` and `out_of_order` are of the whole run, from the sequence numbers in the
@@ -128,6 +133,28 @@ pub enum Command {
     /// drop, and it goes on until all are back, and for --aftermath. A session is back when it has, in every conversation, all that was there when it
     /// came. What it had sent without an answer it sends again, under the same client_id. Every message must come once.
     Storm(Played<StormOptions>),
+    /// A chat service's day: direct messages, groups of all sizes, receipts, presence, and sessions that come and go.
+    ///
+    /// 80 % of the messages are direct, between users of whom each has 10 contacts; the others go to groups of 5 to 500 members, of which a user is in 3.
+    /// Sizes and rates of groups follow Zipf. Who gets a message says that he has read it, as soon as the server has answered what he said before. Each
+    /// user watches whether 10 members of his groups are there. 1 % of the sessions drop each minute and come back with their cursors, in turn after
+    /// 0.2 s, which nobody sees, and after 8 s, which those who watch are told.
+    Mixed(Played<MixedOptions>),
+    /// Many groups: a few large ones and many small ones, a few busy ones and many quiet ones (both by Zipf).
+    Groups(Played<GroupsOptions>),
+    /// What one says reaches every session.
+    ///
+    /// The server sends it to all sessions that it has, also to those of others: run it alone. The rate is 10 per second unless --rate says otherwise.
+    Broadcast(Played<BroadcastOptions>),
+    /// Publishers and subscribers of topics, where some want all and some want one tag.
+    ///
+    /// What a filter passes over is announced (`skip`), which is counted as filtered; everything else must come once.
+    Topic(Played<TopicOptions>),
+    /// Users join groups and leave them, sessions drop and come back, while the groups talk on.
+    ///
+    /// Those who stay must get every message once. One who joins and leaves must get what is numbered between the two, in order, without a hole, and
+    /// nothing else; what he would still have got, had he not left before he had caught up, is counted as cut off.
+    Churn(Played<ChurnOptions>),
     /// Another yardstick: publishes to a file stream of a nats-server with JetStream, and counts its acks.
     NatsFloor {
         #[command(flatten)]

@@ -66,6 +66,8 @@ pub struct Block {
     pub records: AtomicU64,
     /// Sessions that came back.
     pub returned: AtomicU64,
+    /// Sessions that are away, joins and leaves without an answer.
+    pub pending: AtomicU64,
     /// See [`crate::account::Tally`].
     pub attempts: AtomicU64,
     /// See [`crate::account::Tally`].
@@ -102,6 +104,7 @@ pub struct Totals {
     pub begun: u64,
     pub records: u64,
     pub returned: u64,
+    pub pending: u64,
     pub attempts: u64,
     pub refused: u64,
     pub acked: u64,
@@ -245,6 +248,7 @@ impl Stage {
             begun: sum.begun + b.begun.load(Ordering::Relaxed),
             records: sum.records + b.records.load(Ordering::Relaxed),
             returned: sum.returned + b.returned.load(Ordering::Relaxed),
+            pending: sum.pending + b.pending.load(Ordering::Relaxed),
             attempts: sum.attempts + b.attempts.load(Ordering::Relaxed),
             refused: sum.refused + b.refused.load(Ordering::Relaxed),
             acked: sum.acked + b.acked.load(Ordering::Relaxed),
@@ -262,9 +266,9 @@ impl Stage {
 }
 
 impl Totals {
-    /// Whether every publish was answered, and every delivery of those that were taken was read.
+    /// Whether every publish was answered, every delivery of those that were taken was read, and nobody is away.
     pub fn is_settled(&self) -> bool {
-        self.acked >= self.attempts - self.refused && self.read >= self.expected
+        self.acked >= self.attempts - self.refused && self.read >= self.expected && self.pending == 0
     }
 }
 
@@ -295,6 +299,7 @@ mod tests {
         assert!(t.is_settled());
         assert!(!Totals { expected: 13, ..t }.is_settled());
         assert!(!Totals { acked: 3, ..t }.is_settled());
+        assert!(!Totals { pending: 1, ..t }.is_settled());
     }
 
     #[test]

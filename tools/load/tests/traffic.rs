@@ -66,10 +66,67 @@ fn what_a_server_forgets_while_somebody_is_away_is_lost_and_said() {
 }
 
 #[test]
+fn a_mixed_day_loses_nothing() {
+    let options = "mixed --connections 80 --rate 300 --duration 3 --reconnecting 100 --watch 5 --pings";
+    let (output, figures) = play("mixed", &[], options);
+    assert_clean(&output, &figures);
+    assert!(number(&figures, "dropped") >= 2 && figures["returned"] == figures["dropped"], "{figures:#}");
+    for key in ["receipts", "receipt_events", "presence_events"] {
+        assert!(number(&figures, key) > 0, "{key}: {figures:#}");
+    }
+    let (direct, groups) = (deliveries(&figures, "direct", "all"), deliveries(&figures, "groups", "all"));
+    assert!(direct > 500 && groups > direct, "{figures:#}");
+}
+
+#[test]
+fn every_member_of_many_groups_gets_everything() {
+    // More members than a founder names: the others join.
+    let (output, figures) = play("groups", &[], "groups --connections 150 --groups 10 --largest 140 --rate 300 --duration 1");
+    assert_clean(&output, &figures);
+    assert_eq!(number(&figures, "groups"), 10);
+    assert!(number(&figures, "delivered") > 3 * number(&figures, "sent"), "{figures:#}");
+}
+
+#[test]
+fn a_broadcast_reaches_every_session() {
+    let (output, figures) = play("broadcast", &[], "broadcast --connections 60 --publishers 3 --rate 50 --duration 1");
+    assert_clean(&output, &figures);
+    assert_eq!(number(&figures, "delivered"), 59 * number(&figures, "sent"), "{figures:#}");
+}
+
+#[test]
+fn subscribers_get_what_they_want() {
+    let options = "topic --connections 60 --topics 4 --publishers 2 --subscriptions 2 --tags 3 --rate 1000 --duration 1";
+    for (name, filtered) in [("topic-half", 50), ("topic-none", 0)] {
+        let (output, figures) = play(name, &[], &format!("{options} --filtered {filtered}"));
+        assert_clean(&output, &figures);
+        assert_eq!(number(&figures, "filtered") > 0, filtered > 0, "{figures:#}");
+    }
+}
+
+#[test]
+fn who_joins_and_leaves_gets_what_lies_between() {
+    let options =
+        "churn --connections 100 --groups 4 --members 20 --movers 30 --moves 60 --reconnects 10 --rate 200 --duration 3";
+    let (output, figures) = play("churn", &[], options);
+    assert_clean(&output, &figures);
+    let moves = &figures["moves"];
+    assert!(number(moves, "moves") > 100 && number(moves, "delivered") > 100, "{figures:#}");
+    assert_eq!((number(moves, "missing"), number(&figures, "never_back")), (0, 0), "{figures:#}");
+    assert!(number(&figures, "dropped") > 10 && number(&figures, "records") > 1000, "{figures:#}");
+}
+
+#[test]
 fn options_without_sense_are_said() {
     for (name, arguments, said) in [
         ("storm-all", "storm --connections 10 --drop 9", "2 of the 10 connections must stay"),
         ("storm-window", "storm --window 3", "--rate"),
+        ("mixed-few", "mixed --connections 4", "at least 5"),
+        ("mixed-much", "mixed --reconnecting 101", "0 to 100 percent"),
+        ("groups-small", "groups --smallest 1", "at least 2 members"),
+        ("broadcast-nobody", "broadcast --publishers 0", "1 to 1000"),
+        ("topic-many", "topic --subscriptions 11", "1 to 10"),
+        ("churn-nobody", "churn --members 900", "800 users who stay"),
     ] {
         let (output, _) = load(name, arguments);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

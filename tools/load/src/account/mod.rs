@@ -12,6 +12,7 @@ mod tally;
 mod tracker;
 mod traffic_tally;
 mod verify;
+mod visits;
 
 pub use board::Board;
 pub use ledger::{Ledger, Log, mark};
@@ -23,5 +24,6 @@ pub use room::{Heard, Room};
 pub use supply::Supply;
 pub use tally::Tally;
 pub use tracker::{Arrival, Tracker};
-pub use traffic_tally::{ByClass, PHASES, TrafficTally};
+pub use traffic_tally::{PHASES, TrafficTally};
 pub use verify::{Found, FoundMessage, Reading, Verified};
+pub use visits::{Visited, Visits};

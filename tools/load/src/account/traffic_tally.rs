@@ -46,8 +46,10 @@ pub struct TrafficTally {
     pub by_class: ByClass,
     /// Sessions that were dropped on purpose.
     pub dropped: u64,
-    /// Sessions that came back and had everything again.
+    /// Sessions that came back and had everything again, lost ones included.
     pub returned: u64,
+    /// Sessions that were away at the end.
+    pub away: u64,
     /// From the time at which a session was to come back to its welcome, ns.
     pub relogins: Histogram<u64>,
     /// From the same time until it had all that was there when it came, ns.
@@ -68,6 +70,16 @@ pub struct TrafficTally {
     pub receipt_events: u64,
     /// Times that a user was said to come or to go.
     pub presence_events: u64,
+    /// Joins and leaves, from when they were meant to begin to their ack, ns.
+    pub moves: Histogram<u64>,
+    /// Joins and leaves for which nobody was free.
+    pub moves_left_out: u64,
+    /// Messages and records that those who joined and left got.
+    pub visited: u64,
+    /// Those that they passed over and never got.
+    pub visits_missing: u64,
+    /// Those that were numbered before they left, and did not come because they had not caught up.
+    pub visits_cut_off: u64,
 }
 
 impl Default for TrafficTally {
@@ -76,6 +88,7 @@ impl Default for TrafficTally {
             by_class: ByClass::default(),
             dropped: 0,
             returned: 0,
+            away: 0,
             relogins: latencies(),
             returns: latencies(),
             asked_again: 0,
@@ -86,6 +99,11 @@ impl Default for TrafficTally {
             receipts: 0,
             receipt_events: 0,
             presence_events: 0,
+            moves: latencies(),
+            moves_left_out: 0,
+            visited: 0,
+            visits_missing: 0,
+            visits_cut_off: 0,
         }
     }
 }
@@ -94,12 +112,15 @@ impl TrafficTally {
     /// Adds what another worker counted.
     pub fn add(&mut self, other: &TrafficTally) {
         self.by_class.add(&other.by_class);
-        for (own, other) in [(&mut self.relogins, &other.relogins), (&mut self.returns, &other.returns)] {
+        for (own, other) in
+            [(&mut self.relogins, &other.relogins), (&mut self.returns, &other.returns), (&mut self.moves, &other.moves)]
+        {
             own.add(other).expect("both have the same range");
         }
         for (own, other) in [
             (&mut self.dropped, other.dropped),
             (&mut self.returned, other.returned),
+            (&mut self.away, other.away),
             (&mut self.asked_again, other.asked_again),
             (&mut self.had_been_taken, other.had_been_taken),
             (&mut self.not_resumed, other.not_resumed),
@@ -108,6 +129,10 @@ impl TrafficTally {
             (&mut self.receipts, other.receipts),
             (&mut self.receipt_events, other.receipt_events),
             (&mut self.presence_events, other.presence_events),
+            (&mut self.moves_left_out, other.moves_left_out),
+            (&mut self.visited, other.visited),
+            (&mut self.visits_missing, other.visits_missing),
+            (&mut self.visits_cut_off, other.visits_cut_off),
         ] {
             *own += other;
         }

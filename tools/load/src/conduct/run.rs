@@ -215,6 +215,7 @@ impl Run {
         conductor.crew.stage.go_to(Step::Drain);
         // Each worker takes a turn within its longest sleep and sees that the time is over; only then do the totals stand still.
         thread::sleep(4 * LOOK);
+        let away = Duration::from_nanos(conductor.crew.plan.traffic().map_or(0, |traffic| traffic.away_ns()));
         let mut last = (Instant::now(), conductor.crew.stage.totals());
         while !conductor.a_worker_ended() {
             let totals = conductor.crew.stage.totals();
@@ -224,7 +225,7 @@ impl Run {
             if totals != last.1 {
                 last = (Instant::now(), totals);
             }
-            if last.0.elapsed() > conductor.crew.settings.drain {
+            if last.0.elapsed() > conductor.crew.settings.drain + away {
                 return Ok(true);
             }
             conductor.show(|_, _| "draining".to_owned());

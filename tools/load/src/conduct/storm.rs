@@ -28,7 +28,7 @@ impl Conductor<'_, '_> {
         self.crew.stage.go_to(Step::Create);
         self.wait("creating groups", traffic.groups(), |t| t.created)?;
         self.crew.stage.go_to(Step::Join);
-        self.wait_while_moving("joining groups", traffic.joins(), |t| t.joined, |t| t.records)?;
+        self.wait_while_moving("joining groups", traffic.joins() + traffic.watchers(), |t| t.joined, |t| t.records)?;
         self.wait_while_moving("receiving conversations", traffic.beginnings(), |t| t.begun, |t| t.records)?;
         self.wait_for_quiet(|t| t.records);
         Ok(())

@@ -21,6 +21,8 @@ pub struct TrafficFigures {
     pub dropped: u64,
     /// Those that came back, lost ones included, and had everything again.
     pub returned: u64,
+    /// Those that never did.
+    pub never_back: u64,
     /// From when a session was to come back to its welcome.
     pub relogin_us: Latency,
     /// From the same time until it had all that was there when it came.
@@ -41,6 +43,8 @@ pub struct TrafficFigures {
     pub receipt_events: u64,
     /// Times that a user was said to come or to go.
     pub presence_events: u64,
+    /// Joins and leaves while the groups talk on.
+    pub moves: Option<MovesFigures>,
     /// All that dropped together.
     pub storm: Option<StormFigures>,
 }
@@ -54,6 +58,23 @@ pub struct ClassFigures {
     pub when: &'static str,
     pub deliveries: u64,
     pub latency_us: Latency,
+}
+
+/// Joins and leaves.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct MovesFigures {
+    pub moves: u64,
+    /// From when a move was meant to begin to its ack.
+    pub move_us: Latency,
+    /// Joins and leaves that nobody was free for.
+    pub left_out: u64,
+    /// Messages and records that the movers got between joining and leaving.
+    pub delivered: u64,
+    /// Those that they passed over and never got.
+    pub missing: u64,
+    /// Those that were numbered before they left, and did not come because they had not caught up with the group by then.
+    pub cut_off: u64,
 }
 
 /// How those came back who dropped together.
@@ -83,6 +104,7 @@ impl TrafficFigures {
             classes: classes(traffic, tally, storm.is_some()),
             dropped: tally.dropped,
             returned: tally.returned,
+            never_back: tally.away,
             relogin_us: Latency::from(&tally.relogins),
             return_us: Latency::from(&tally.returns),
             asked_again: tally.asked_again,
@@ -93,13 +115,21 @@ impl TrafficFigures {
             receipts: tally.receipts,
             receipt_events: tally.receipt_events,
             presence_events: tally.presence_events,
+            moves: traffic.moves.as_ref().map(|_| MovesFigures {
+                moves: tally.moves.len(),
+                move_us: Latency::from(&tally.moves),
+                left_out: tally.moves_left_out,
+                delivered: tally.visited,
+                missing: tally.visits_missing,
+                cut_off: tally.visits_cut_off,
+            }),
             storm,
         }
     }
 
     /// What should not be: holes in logs, conversations that did not go on, sessions that never came back.
     pub fn troubles(&self) -> u64 {
-        self.holes + self.not_resumed + self.dropped.saturating_sub(self.returned)
+        self.holes + self.not_resumed + self.never_back + self.moves.as_ref().map_or(0, |moves| moves.missing)
     }
 
     /// For people.
@@ -121,7 +151,14 @@ impl TrafficFigures {
             t.row("  until welcome, us", &latency(&self.relogin_us));
             t.row("  until up to date, us", &latency(&self.return_us));
         }
+        if let Some(moves) = &self.moves {
+            t.row("joins and leaves", &format!("{}   ({} left out)", moves.moves, moves.left_out));
+            t.row("  until their ack, us", &latency(&moves.move_us));
+            let MovesFigures { delivered, missing, cut_off, .. } = moves;
+            t.row("  got, missing, cut off", &format!("{delivered}, {missing}, {cut_off}"));
+        }
         t.counts(&[
+            ("never came back", self.never_back),
             ("asked again", self.asked_again),
             ("  had been taken", self.had_been_taken),
             ("holes in logs", self.holes),

@@ -1,11 +1,16 @@
 //! Who connects, who publishes to whom. A plan is pure: workers carry it out, the report counts by it.
 
+mod broadcast;
+mod churn;
 mod direct;
 mod fill;
 mod group;
+mod groups;
 mod idle;
+mod mixed;
 mod names;
 mod storm;
+mod topic;
 mod traffic;
 
 use std::fmt::Write;
@@ -14,10 +19,15 @@ use campanile::id::Address;
 
 use crate::account::Log;
 
+pub use broadcast::{BroadcastOptions, broadcast};
+pub use churn::{ChurnOptions, churn};
 pub use fill::{Fill, Stock};
+pub use groups::{GroupsOptions, groups};
+pub use mixed::{MixedOptions, mixed};
 pub use names::Named;
 pub use storm::{StormOptions, storm};
-pub use traffic::{Channel, Draw, FOUNDERS_MAX, Leaving, Shape, Speaker, Traffic};
+pub use topic::{TopicOptions, topic};
+pub use traffic::{Draw, FOUNDERS_MAX, Leaving, Moves, Shape, Traffic};
 
 /// What a connection does once it is logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -285,6 +285,8 @@ impl<'a> Worker<'a> {
             Step::Stop => {
                 self.tally.unsent = self.unsent();
                 self.tally.traffic.holes = self.holes();
+                [self.tally.traffic.visits_missing, self.tally.traffic.visits_cut_off] = self.visits_missing();
+                self.tally.traffic.away = self.traffic.away;
             }
         }
         step
@@ -417,6 +419,7 @@ impl<'a> Worker<'a> {
         block.begun.store(self.traffic.begun, Relaxed);
         block.records.store(tally.records, Relaxed);
         block.returned.store(tally.traffic.returned, Relaxed);
+        block.pending.store(self.traffic.pending(), Relaxed);
         block.attempts.store(tally.attempts, Relaxed);
         block.refused.store(tally.refused, Relaxed);
         block.acked.store(tally.acked, Relaxed);

@@ -204,14 +204,44 @@ impl Traffic {
         self.channels.iter().map(beginnings).sum::<usize>() as u64
     }
 
+    /// Whose presence the user of a connection watches: those who follow him in the lists of his groups, so that everyone is watched by some.
+    pub fn watched(&self, connection: u32, channels: impl Iterator<Item = u32>) -> Vec<u32> {
+        let mut users = Vec::new();
+        for channel in channels {
+            let Shape::Group(members) = &self.channels[channel as usize].shape else { continue };
+            let room = (self.watches as usize).saturating_sub(users.len());
+            let after = members.partition_point(|member| *member <= connection);
+            let others = members[after..].iter().chain(&members[..after]).copied().filter(|member| *member != connection);
+            users.extend(others.take(room));
+        }
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
+    /// Connections that watch somebody.
+    pub fn watchers(&self) -> u64 {
+        if self.watches == 0 {
+            return 0;
+        }
+        let mut watches = vec![false; self.connections as usize];
+        let groups = self.channels.iter().filter_map(|channel| if let Shape::Group(m) = &channel.shape { Some(m) } else { None });
+        groups.filter(|members| members.len() > 1).flatten().for_each(|member| watches[*member as usize] = true);
+        watches.iter().filter(|watches| **watches).count() as u64
+    }
+
     /// Connections that leave all together.
     pub fn leaves_together(&self) -> Range<u32> {
         if let Leaving::Together { who, .. } = &self.leaving { who.clone() } else { 0..0 }
     }
 
-    /// For how long they stay away.
+    /// For how long who leaves stays away, at most.
     pub fn away_ns(&self) -> u64 {
-        if let Leaving::Together { away_ns, .. } = self.leaving { away_ns } else { 0 }
+        match self.leaving {
+            Leaving::Nobody => 0,
+            Leaving::Together { away_ns, .. } => away_ns,
+            Leaving::InTurn { away_ns, .. } => away_ns[0].max(away_ns[1]),
+        }
     }
 
     /// Whether sessions come back, and so must be able to ask for a message a second time.
@@ -263,6 +293,12 @@ mod tests {
     fn what_is_to_be_set_up_is_known() {
         let mut traffic = all_kinds();
         assert_eq!((traffic.groups(), traffic.joins(), traffic.beginnings()), (1, 4, 3 + 4 + 5));
+        assert_eq!(traffic.watchers(), 0);
+        traffic.watches = 1;
+        assert_eq!(
+            (traffic.watchers(), traffic.watched(2, [0, 1].into_iter()), traffic.watched(3, [0].into_iter())),
+            (3, vec![4], vec![])
+        );
         traffic.connections = 500;
         traffic.group(0, (0..500).collect(), 1.0, &mut fastrand::Rng::with_seed(1));
         assert_eq!((traffic.groups(), traffic.joins()), (2, 4 + 399));

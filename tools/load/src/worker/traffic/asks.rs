@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use campanile::wire::schema::{GroupCreate, GroupCreateArgs, GroupJoin, GroupJoinArgs, Subscribe, SubscribeArgs};
+use campanile::wire::schema::{
+    GroupCreate, GroupCreateArgs, GroupJoin, GroupJoinArgs, GroupLeave, GroupLeaveArgs, Subscribe, SubscribeArgs,
+};
 use campanile::wire::{Fbb, conversation};
 
 use super::super::Worker;
@@ -24,16 +26,27 @@ pub enum Verb {
     Join = 2,
     /// Subscribes to a topic.
     Subscribe = 3,
+    /// Watches who is there.
+    Watch = 4,
+    /// Says what was read.
+    Receipt = 5,
+    /// Joins a group while the run goes on.
+    Enter = 6,
+    /// Leaves it.
+    Leave = 7,
 }
 
-const VERBS: [Verb; 3] = [Verb::Found, Verb::Join, Verb::Subscribe];
+const VERBS: [Verb; 7] = [Verb::Found, Verb::Join, Verb::Subscribe, Verb::Watch, Verb::Receipt, Verb::Enter, Verb::Leave];
 
 impl Verb {
     fn name(self) -> &'static str {
         match self {
             Verb::Found => "GroupCreate",
-            Verb::Join => "GroupJoin",
+            Verb::Join | Verb::Enter => "GroupJoin",
             Verb::Subscribe => "Subscribe",
+            Verb::Watch => "PresenceWatch",
+            Verb::Receipt => "Receipt",
+            Verb::Leave => "GroupLeave",
         }
     }
 
@@ -86,6 +99,11 @@ impl Worker<'_> {
                 Shape::Topic(_) => asks.push_back((local, Verb::Subscribe, channel)),
                 _ => {}
             });
+            for local in 0..self.connections.len() as u32 {
+                if self.watches_somebody(local) {
+                    self.traffic.asks.waiting.push_back((local, Verb::Watch, 0));
+                }
+            }
         }
         self.ask();
     }
@@ -112,7 +130,8 @@ impl Worker<'_> {
         }
     }
 
-    fn ask(&mut self) {
+    /// Asks for what waits, as far as that may be under way at once.
+    pub(super) fn ask(&mut self) {
         let now = self.crew.stage.now_ns();
         let asks = &mut self.traffic.asks;
         for at in (0..asks.later.len()).rev() {
@@ -134,6 +153,9 @@ impl Worker<'_> {
         }
         self.traffic.asks.under_way += 1;
         self.attendance(local).asked += 1;
+        if verb == Verb::Watch {
+            return self.watch(local);
+        }
         let (plan, reference) = (&self.crew.plan, verb.reference(channel));
         let connection = &mut self.connections[local as usize];
         let viewer = connection.index;
@@ -144,10 +166,15 @@ impl Worker<'_> {
                 let (id, members) = (Some(b.create_string(address.id())), Some(b.create_vector(&names)));
                 GroupCreate::create(b, &GroupCreateArgs { id, open: true, members, ..Default::default() })
             }),
-            Verb::Join => self.outgoing.frame(connection, local, reference, |b| {
+            Verb::Join | Verb::Enter => self.outgoing.frame(connection, local, reference, |b| {
                 let id = Some(b.create_string(address.id()));
                 GroupJoin::create(b, &GroupJoinArgs { id })
             }),
+            Verb::Leave => self.outgoing.frame(connection, local, reference, |b| {
+                let id = Some(b.create_string(address.id()));
+                GroupLeave::create(b, &GroupLeaveArgs { id })
+            }),
+            Verb::Watch | Verb::Receipt => unreachable!("these are sent elsewhere"),
             Verb::Subscribe => self.outgoing.frame(connection, local, reference, |b| {
                 let tags = tags(plan, viewer, channel, b);
                 let conversation = Some(conversation(b, address));
@@ -164,6 +191,7 @@ impl Worker<'_> {
         asks.under_way -= 1;
         match refused {
             None if verb == Verb::Found => asks.founded += 1,
+            None if matches!(verb, Verb::Enter | Verb::Leave) => {}
             None => asks.joined += 1,
             Some((Some(again_ns), _)) => asks.later.push((again_ns, (local, verb, channel))),
             Some((None, answer)) => self.failure = Some(Failure::Refused { request: verb.name(), answer }),

@@ -1,7 +1,8 @@
 //! What one session takes part in.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
+use super::moves::Mover;
 use crate::account::{Arrival, Room, Tracker};
 
 /// A session that is not there, or not quite yet.
@@ -28,6 +29,12 @@ pub struct Attendance {
     pub absence: Option<Absence>,
     /// It is being dropped on purpose.
     pub is_leaving: bool,
+    /// Channels of which something was read and not said so.
+    pub unread: VecDeque<u32>,
+    /// It has said what it read and waits for the answer.
+    pub receipt_under_way: bool,
+    /// It joins groups and leaves them.
+    pub mover: Option<Box<Mover>>,
 }
 
 impl Attendance {

@@ -6,7 +6,7 @@ use campanile::wire::schema::{Conversation, Message, RecordKind};
 
 use super::super::Worker;
 use super::known::Told;
-use crate::account::{Header, Heard};
+use crate::account::{Arrival, Header, Heard, Visited};
 use crate::scenario::{Named, Shape};
 
 impl Worker<'_> {
@@ -46,6 +46,9 @@ impl Worker<'_> {
         if message.kind() != RecordKind::message {
             self.tally.records += 1;
             let channel = self.channel_of(local, message.conversation());
+            if let Some(visited) = channel.and_then(|channel| self.visited(local, channel, place.0, place.1)) {
+                return self.count_visited(visited);
+            }
             let room = channel.and_then(|channel| self.attendance(local).room(channel));
             let heard = room.map(|room| room.take(place.0, place.1));
             return self.judge(local, channel, heard == Some(Heard::New));
@@ -88,6 +91,9 @@ impl Worker<'_> {
         let crew = self.crew;
         let Some(traffic) = crew.plan.traffic() else { return };
         let Header { publisher, channel, intended_ns, .. } = header;
+        if let Some(visited) = self.visited(local, channel, epoch, seq) {
+            return self.count_visited(visited);
+        }
         let index = self.connections[local as usize].index;
         let tag = traffic.tag(header.seq);
         let attendance = self.connections[local as usize].attendance.as_mut().expect("all connections of traffic have one");
@@ -104,8 +110,21 @@ impl Worker<'_> {
                 let phase = crew.stage.phase_of(intended_ns);
                 self.tally.traffic.by_class.record(class, phase, now_ns.saturating_sub(intended_ns));
             }
+            self.has_read(local, channel);
         }
         self.judge(local, Some(channel), heard != Heard::OtherEpoch);
+    }
+
+    /// Something came to one who joins and leaves: others do not count on it, so it counts apart.
+    fn count_visited(&mut self, visited: Visited) {
+        match visited {
+            Visited::NotForHim => self.tally.unexpected += 1,
+            Visited::Heard(Arrival::Duplicate) => self.tally.duplicated += 1,
+            Visited::Heard(arrival) => {
+                self.tally.out_of_order += u64::from(arrival == Arrival::OutOfOrder);
+                self.tally.traffic.visited += 1;
+            }
+        }
     }
 
     /// After a place in a log: it was right or not; and with the last one that was missing a session is back.
@@ -116,6 +135,12 @@ impl Worker<'_> {
         if room.is_some_and(|room| room.has_caught_up()) && attendance.caught_up() {
             self.is_back(local);
         }
+    }
+
+    /// What those who joined and left did not get: holes, and ends.
+    pub(in super::super) fn visits_missing(&self) -> [u64; 2] {
+        let movers = || self.connections.iter().filter_map(|c| c.attendance.as_ref()?.mover.as_ref());
+        [movers().map(|mover| mover.visits.missing()).sum(), movers().map(|mover| mover.visits.cut_off()).sum()]
     }
 
     /// What sessions passed over and never got.

@@ -5,6 +5,8 @@ mod asks;
 mod attendance;
 mod hear;
 mod known;
+mod manners;
+mod moves;
 mod speak;
 mod told;
 
@@ -13,10 +15,12 @@ use std::collections::BinaryHeap;
 
 use super::Worker;
 use crate::scenario::{Draw, Plan};
+use absence::Leavers;
 pub(super) use absence::resume;
 use asks::Asks;
 pub use attendance::Attendance;
 use known::Known;
+use moves::Movers;
 
 /// What a worker keeps for traffic, besides its connections.
 pub(super) struct Traffic {
@@ -27,6 +31,10 @@ pub(super) struct Traffic {
     returning: BinaryHeap<Reverse<(u64, u32)>>,
     /// Those who leave together have left.
     has_left: bool,
+    leavers: Leavers,
+    movers: Movers,
+    /// Sessions that are.
+    pub(super) away: u64,
     /// How often one of the sessions was told that it receives something that it had not.
     pub(super) begun: u64,
 }
@@ -42,8 +50,16 @@ impl Traffic {
             asks: Asks::default(),
             returning: BinaryHeap::new(),
             has_left: false,
+            leavers: Leavers::default(),
+            movers: Movers::default(),
+            away: 0,
             begun: 0,
         }
+    }
+
+    /// What must come to an end before the run does.
+    pub(super) fn pending(&self) -> u64 {
+        self.away + self.movers.under_way
     }
 
     /// Requests other than publishes that were answered.

@@ -5,7 +5,7 @@ use campanile::wire::conversation;
 use campanile::wire::schema::{Publish, PublishArgs};
 
 use super::super::schedule::Schedule;
-use super::super::{Publishing, Worker};
+use super::super::{Publishing, State, Worker};
 use super::asks::tag_name;
 use crate::account::{Attempt, Destination, Header};
 use crate::scenario::Shape;
@@ -20,9 +20,13 @@ impl Worker<'_> {
             self.begin_to_speak();
         }
         self.leave_and_return(ring, now);
+        self.ask();
         if self.publishing == Publishing::Going {
             if now >= self.measured.end {
                 self.publishing = Publishing::Over;
+            } else {
+                self.leave_in_turn(ring, now);
+                self.move_on(now);
             }
             self.draw_due(now.min(self.measured.end - 1));
         }
@@ -40,6 +44,9 @@ impl Worker<'_> {
             // As if it were one publisher of one.
             Schedule::new(self.crew.stage.publish_from_ns(), rate * own / all, 1, 1)
         });
+        let from_ns = self.crew.stage.publish_from_ns();
+        self.begin_to_leave(from_ns);
+        self.begin_moves(from_ns);
     }
 
     fn draw_due(&mut self, now: u64) {
@@ -60,9 +67,7 @@ impl Worker<'_> {
         let now = self.crew.stage.now_ns();
         loop {
             let connection = &mut self.connections[local as usize];
-            let Some(publisher) =
-                connection.publisher.as_mut().filter(|_| matches!(connection.state, super::super::State::Ready))
-            else {
+            let Some(publisher) = connection.publisher.as_mut().filter(|_| connection.state == State::Ready) else {
                 return;
             };
             if let Some(attempt) = publisher.next_again(now) {

@@ -18,7 +18,8 @@ impl Worker<'_> {
             Body::Gap => frame.body_as_gap().into_iter().for_each(|gap| self.gap(local, gap)),
             Body::Skip => frame.body_as_skip().into_iter().for_each(|skip| self.skip(local, skip)),
             Body::GoAway => frame.body_as_go_away().into_iter().for_each(|goaway| self.sent_away(local, goaway, now_ns)),
-            Body::GroupCreated => self.answer_of(local, reference),
+            Body::GroupCreated | Body::PresenceAnswer => self.answer_of(local, reference),
+            Body::Done if matches!(Verb::of(reference), Some((Verb::Receipt, _))) => self.receipt_is_done(local, true),
             Body::ReceiptEvent => self.tally.traffic.receipt_events += 1,
             Body::PresenceEvent => self.tally.traffic.presence_events += 1,
             _ => self.take_frame(local, frame, now_ns),
@@ -33,7 +34,10 @@ impl Worker<'_> {
     }
 
     fn acked(&mut self, local: u32, reference: u64, ack: Ack<'_>, now_ns: u64) {
-        if Verb::of(reference).is_some() {
+        if let Some((verb, channel)) = Verb::of(reference) {
+            if matches!(verb, Verb::Enter | Verb::Leave) {
+                self.moved(local, verb, channel, (ack.epoch(), ack.seq()), now_ns);
+            }
             return self.answer_of(local, reference);
         }
         let connection = &mut self.connections[local as usize];
@@ -59,6 +63,9 @@ impl Worker<'_> {
             300.. => Some(now_ns + PAUSE_NS),
             _ => None,
         };
+        if let Some((Verb::Receipt, _)) = Verb::of(reference) {
+            return self.receipt_is_done(local, false);
+        }
         if let Some((verb, channel)) = Verb::of(reference) {
             let name = code.variant_name().unwrap_or("unknown code");
             let answer = format!("{} {name}: {}", code.0, error.message().unwrap_or(""));
@@ -93,6 +100,7 @@ impl Worker<'_> {
         self.welcome(local, welcome);
         self.ready.push(local);
         self.has_come(local, now_ns);
+        self.next_receipt(local);
     }
 
     fn begins(&mut self, local: u32, reference: u64, said: Subscribed<'_>) {
@@ -101,7 +109,12 @@ impl Worker<'_> {
         }
         // Broadcast begins for everyone, whoever plays it.
         let Some(channel) = self.channel_of(local, said.conversation()) else { return };
-        let Some(room) = self.attendance(local).room(channel) else {
+        let attendance = self.attendance(local);
+        if attendance.mover.is_some() {
+            // The ack says where his membership begins.
+            return;
+        }
+        let Some(room) = attendance.room(channel) else {
             self.tally.unexpected += 1;
             return;
         };
