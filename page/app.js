@@ -102,8 +102,8 @@ function showElsewhere(user) {
   again.focus();
 }
 
+/** The bar, and what is below it; before login only the tab "Live". */
 function showShell() {
-  const { user, chat } = session;
   const tab = (name, text, glyph) => h('a', { href: `#/${name}`, 'data-tab': name }, icon(glyph, 18), h('span', {}, text));
   app.replaceChildren(
     h(
@@ -111,13 +111,12 @@ function showShell() {
       h('a.brand', { href: '#/chat', 'aria-label': 'Campanile' }, icon('bell', 24), h('span', {}, 'Campanile')),
       h('nav.tabs', { 'aria-label': 'Tabs' }, tab('chat', 'Chat', 'chat'), tab('live', 'Live', 'chart')),
       h('span.space'),
-      chat.banner.dot,
+      session?.chat.banner.dot,
       h('button.round', { type: 'button', 'aria-label': 'Light or dark', title: 'Light or dark', onclick: toggleTheme }, h('span.when-light', {}, icon('moon')), h('span.when-dark', {}, icon('sun'))),
-      h('span.me', { title: `Logged in as ${user}` }, avatar(user), h('span.me-name', {}, user)),
-      h('button.round', { type: 'button', 'aria-label': 'Log out', title: 'Log out', onclick: logOut }, icon('leave')),
+      session ? h('span.me', { title: `Logged in as ${session.user}` }, avatar(session.user), h('span.me-name', {}, session.user)) : null,
+      session ? h('button.round', { type: 'button', 'aria-label': 'Log out', title: 'Log out', onclick: logOut }, icon('leave')) : null,
     ),
-    chat.banner.element,
-    chat.element,
+    ...(session ? [session.chat.banner.element, session.chat.element] : []),
     live.element,
   );
   route();
@@ -125,14 +124,15 @@ function showShell() {
 
 /** The address says what is shown: #/chat, #/chat/direct:bob, #/live */
 function route() {
-  if (!session) return;
   const [, tab = 'chat', id] = location.hash.match(/^#\/(\w*)\/?(.*)$/u) ?? [];
   const isLive = tab === 'live';
+  if (!session && !isLive) return showLogin('');
+  if (!app.querySelector('.bar')) return showShell();
   for (const link of app.querySelectorAll('[data-tab]')) {
     if ((link.dataset.tab === 'live') === isLive) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
-  session.chat.element.hidden = isLive;
+  if (session) session.chat.element.hidden = isLive;
   if (isLive) live.show();
   else {
     live.hide();
@@ -172,4 +172,4 @@ addEventListener('online', () => session?.model.retryNow());
 
 const user = userOfTab();
 if (user) enter(user);
-else showLogin('');
+else route();

@@ -61,17 +61,16 @@ export function say(text) {
   requestAnimationFrame(() => (region.textContent = text));
 }
 
-/** Calls `render` once before the next paint, however often it is asked for; also in a tab that nobody sees. */
+/** Calls `render` once before the next paint, however often it is asked for; a little later in a tab that nobody sees, which is not painted. */
 export function onceAFrame(render) {
-  let isAsked = false;
+  let asked = null;
+  const run = () => {
+    cancelAnimationFrame(asked.frame);
+    clearTimeout(asked.timer);
+    asked = null;
+    render();
+  };
   return () => {
-    if (isAsked) return;
-    isAsked = true;
-    const run = () => {
-      isAsked = false;
-      render();
-    };
-    if (document.hidden) setTimeout(run, 50);
-    else requestAnimationFrame(run);
+    asked ??= { frame: requestAnimationFrame(run), timer: setTimeout(run, 100) };
   };
 }

@@ -31,7 +31,7 @@ export function loginView({ enter, names, problem }) {
       names.length > 1
         ? h('div.login-names', { 'aria-label': 'Names used here before' }, ...names.slice(0, 5).map((name) => nameButton(name, enter)))
         : null,
-      h('p.login-note', {}, 'This server knows development identities only: there is no password, and anyone can be anyone.'),
+      h('p.login-note', {}, 'Or look at ', h('a', { href: '#/live' }, 'how the server is doing'), '. It knows development identities only: there is no password, and anyone can be anyone.'),
     ),
   );
   queueMicrotask(() => input.select());

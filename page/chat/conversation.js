@@ -8,6 +8,9 @@
 
 /** Groups above this size have no receipts (the server's `receipts_group_members_max`). */
 export const RECEIPT_MEMBERS_MAX = 100;
+/** The window is cut when it has so many messages and nobody reads old ones, and then has so many. */
+const WINDOW_MAX = 1_000;
+const WINDOW_CUT = 300;
 /** How long somebody counts as typing after he was last heard to. */
 const TYPING_MS = 6_000;
 
@@ -69,6 +72,13 @@ export class Conversation {
     return [...this.messages.values()].sort((a, b) => a.seq - b.seq);
   }
 
+  /** The highest number of the window; 0: it is empty. */
+  get newest() {
+    let newest = 0;
+    for (const seq of this.messages.keys()) newest = Math.max(newest, seq);
+    return newest;
+  }
+
   // ------------------------------------------------------------------------------------------ what is in the log
 
   /** What the server's list says. */
@@ -97,7 +107,8 @@ export class Conversation {
 
   /** A page of history, the newest first page or one before the window. */
   addPage({ epoch, messages = [], next, has_more, committed = 0 }) {
-    if (epoch !== undefined && String(epoch) !== '0') this.#enterEpoch(epoch);
+    // A log in which nothing has been written has no epoch that is worth knowing.
+    if (committed > 0) this.#enterEpoch(epoch);
     this.committed = Math.max(this.committed, committed);
     for (const message of messages) this.messages.set(message.seq, message);
     const lowest = messages.length ? messages[0].seq : (next?.seq ?? 0) + 1;
@@ -119,14 +130,34 @@ export class Conversation {
     this.hasLost ||= hadSomething;
   }
 
+  /** Numbers up to here will not come, though the server has counted them. */
+  skip({ epoch, to }) {
+    this.#enterEpoch(epoch);
+    this.committed = Math.max(this.committed, to);
+  }
+
+  /** What is in the window may not be all of it any more: it is read again. */
+  forgetWindow() {
+    this.messages.clear();
+    this.start = null;
+    this.older = null;
+  }
+
+  /** Leaves the newest of a window that has grown long; pages bring the rest back. */
+  cut() {
+    if (this.start === null || this.messages.size <= WINDOW_MAX) return;
+    const log = this.log;
+    for (const { seq } of log.slice(0, -WINDOW_CUT)) this.messages.delete(seq);
+    this.start = log.at(-WINDOW_CUT).seq;
+    this.older = { epoch: this.epoch, seq: this.start - 1 };
+  }
+
   #enterEpoch(epoch) {
     const had = this.epoch;
     this.epoch = epoch;
     if (had === null || sameEpoch(had, epoch)) return;
     // Numbers of the former log mean nothing in this one.
-    this.messages.clear();
-    this.start = null;
-    this.older = null;
+    this.forgetWindow();
     this.last = null;
     this.committed = 0;
     this.readSeq = 0;

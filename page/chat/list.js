@@ -6,6 +6,9 @@ import { icon } from '../icons.js';
 import { when } from '../time.js';
 import { plural, preview, typingText } from './words.js';
 
+/** Rows that are shown at once; the rest is found by its name. */
+const ROWS_MAX = 200;
+
 export class List {
   #model;
   #rows;
@@ -55,8 +58,9 @@ export class List {
     const isWanted = ({ title, name }) => `${title}\n${name}`.toLocaleLowerCase().includes(wanted);
     const shown = this.#model.list.filter(isWanted);
     const focusable = shown.includes(current) ? current : shown[0];
-    const items = shown.map((conversation) => this.#item(conversation, { me, now, isCurrent: conversation === current, isFocusable: conversation === focusable }));
+    const items = shown.slice(0, ROWS_MAX).map((conversation) => this.#item(conversation, { me, now, isCurrent: conversation === current, isFocusable: conversation === focusable }));
     if (wanted && !shown.some(({ kind, name }) => kind === 'direct' && name === this.#wanted)) items.push(this.#startItem(this.#wanted));
+    if (shown.length > ROWS_MAX) items.push(moreRow(shown.length - ROWS_MAX));
     reconcile(this.#rows, items);
     this.#empty.hidden = items.length > 0 || !this.#model.hasList;
   }
@@ -150,4 +154,9 @@ export class List {
       this.render();
     }
   }
+}
+
+function moreRow(count) {
+  const text = `${count} more: find them by name`;
+  return { key: ' more', signature: text, make: () => h('li.system', {}, text) };
 }

@@ -92,7 +92,7 @@ export class Model {
 
   /** For the list: those that have something in them, or are open, the most recent first. */
   get list() {
-    const shown = [...this.conversations.values()].filter((c) => !c.isOver && (c.epoch !== null || c.pending.length || c === this.current));
+    const shown = [...this.conversations.values()].filter((c) => !c.isOver && (c.committed > 0 || c.pending.length || c === this.current));
     return shown.sort((a, b) => b.lastMs - a.lastMs || b.committed - a.committed || (a.id < b.id ? -1 : 1));
   }
 
@@ -163,6 +163,12 @@ export class Model {
     this.noteRead();
   }
 
+  /** What is open has a window, also after its log has begun anew. */
+  #keepWindow() {
+    const { current } = this;
+    if (current && current.start === null && !current.isLoading && !current.isOver && this.status.phase === 'up') this.#quietly(this.#load(current));
+  }
+
   /** The next page before the window, or the first. */
   async loadOlder(conversation) {
     const isFirst = conversation.start === null;
@@ -203,7 +209,7 @@ export class Model {
   noteRead() {
     const { current } = this;
     if (!current || !this.isAtEnd || !this.isSeen() || current.start === null || current.isOver) return;
-    const seq = Math.max(0, ...current.messages.keys());
+    const seq = current.newest;
     if (seq > 0 && current.read(seq)) {
       this.#noteReceipt(current, 'read', { epoch: current.epoch, seq });
       this.#changed();
@@ -323,6 +329,7 @@ export class Model {
     const on = (name, take) =>
       this.#client.on(name, (data) => {
         take(data);
+        this.#keepWindow();
         this.#changed();
       });
     on('state', (state) => this.status.take(state));
@@ -332,8 +339,8 @@ export class Model {
     on('record', ({ message, resume }) => this.#received(message, resume));
     on('receiving', ({ conversation }) => this.#receiving(conversation));
     on('gap', (gap) => this.#gap(gap));
-    on('hole', () => (this.status.hasLost = true));
-    on('skip', () => {});
+    on('hole', ({ conversation }) => this.#hole(this.conversation(conversation)));
+    on('skip', (skip) => this.conversation(skip.conversation).skip(skip));
     on('acked', () => {});
     on('sent', ({ client_id, conversation, ack }) => this.#sent(client_id, this.conversation(conversation), ack));
     on('failed', ({ client_id, conversation, error }) => this.#failed(client_id, this.conversation(conversation), error));
@@ -346,10 +353,13 @@ export class Model {
   #connected({ resumed, welcome }) {
     this.me = welcome.user;
     this.status.connected(resumed);
-    for (const conversation of this.conversations.values()) if (conversation !== this.current) conversation.members = null;
+    for (const conversation of this.conversations.values()) {
+      // How far the others have read meanwhile was told to nobody, and what came where this client has no place may not come by the stream.
+      if (conversation !== this.current) conversation.members = null;
+      if (conversation.start !== null && !this.#client.cursor(conversation.id)) conversation.forgetWindow();
+    }
     this.#quietly(this.#loadList());
-    // How far the others have read meanwhile was told to nobody.
-    if (this.current) this.#quietly(this.current.start === null ? this.#load(this.current) : this.#loadMembers(this.current));
+    if (this.current && this.current.start !== null) this.#quietly(this.#loadMembers(this.current));
   }
 
   #received(message, resume) {
@@ -358,6 +368,7 @@ export class Model {
     conversation.add(message);
     this.status.came(message);
     if (this.#putsMeOut(message)) conversation.isOver = true;
+    if (conversation !== this.current || this.isAtEnd) conversation.cut();
     this.#noteReceipt(conversation, 'delivered', resume);
     this.noteRead();
     this.#checkCaughtUp();
@@ -385,8 +396,13 @@ export class Model {
     const conversation = this.conversation(gap.conversation);
     if (conversation.committed > 0) this.status.hasLost = true;
     conversation.gap(gap);
-    if (conversation === this.current && conversation.start === null) this.#quietly(this.#load(conversation));
     this.#checkCaughtUp();
+  }
+
+  /** Something is missing that the server did not announce: what it has is read again. */
+  #hole(conversation) {
+    this.status.hasLost = true;
+    conversation.forgetWindow();
   }
 
   #sent(client_id, conversation, ack) {

@@ -90,7 +90,7 @@ function recordRow(message, me) {
 function messageRow(message, { conversation, me, isGroup, isFirst, isLast, act }) {
   const isOwn = message.sender === me;
   const stage = isOwn && !message.is_retracted ? conversation.stage(message.seq, me) : null;
-  const readers = stage && isGroup && isLast ? conversation.readers(message.seq, me).length : 0;
+  const readers = stage && stage !== 'read' && isGroup && isLast ? conversation.readers(message.seq, me).length : 0;
   const text = messageText(message);
   const classes = ['message', isOwn ? 'own' : 'other', isFirst && 'first', isLast && 'last', message.is_retracted && 'gone'].filter(Boolean);
   const time = clockTime(message.time_ms);
@@ -134,7 +134,7 @@ function pendingRow(pending, { isUp, isFirst, isLast, act }) {
       error
         ? h(
             'div.failure', {},
-            h('span', {}, `Not sent. ${refusedText(error)}`),
+            h('span', {}, error.code === 'connection_lost' ? 'It is not known whether this was sent.' : `Not sent. ${refusedText(error)}`),
             h('button.link', { type: 'button', onclick: () => act.retry(pending) }, 'Try again'),
             h('button.link', { type: 'button', onclick: () => act.discard(pending) }, 'Discard'),
           )

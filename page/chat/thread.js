@@ -48,7 +48,8 @@ export class Thread {
   }
 
   focus() {
-    if (this.#model.current?.isOver) this.#scroll.focus();
+    // Where a finger writes, a keyboard would come up over what is to be read.
+    if (this.#model.current?.isOver || matchMedia('(pointer: coarse)').matches) this.#scroll.focus();
     else this.#composer.focus();
   }
 
@@ -178,12 +179,11 @@ export class Thread {
 
   /** A screen reader hears what others write while the conversation is open. */
   #sayNew(conversation, isOther) {
-    const newest = Math.max(0, ...conversation.messages.keys());
     if (!isOther) {
       const fresh = conversation.log.filter(({ seq, sender, kind }) => seq > this.#saidSeq && sender !== this.#model.me && (kind ?? 'message') === 'message');
       if (this.#saidSeq > 0 && fresh.length) say(fresh.map((message) => `${message.sender}: ${messageText(message)}`).join('. '));
     }
-    this.#saidSeq = newest;
+    this.#saidSeq = conversation.newest;
   }
 
   // -------------------------------------------------------------------------------------------------- by keyboard

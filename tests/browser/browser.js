@@ -76,7 +76,8 @@ export class Person {
 
   async waitForTexts(expected) {
     await until(async () => JSON.stringify(await this.texts()) === JSON.stringify(expected), `the texts ${expected}`).catch(async (error) => {
-      throw new Error(`${error.message}; ${this.name} sees ${JSON.stringify(await this.texts())}`);
+      const page = await this.page.locator('body').innerText();
+      throw new Error(`${error.message}; ${this.name} sees ${JSON.stringify(await this.texts())}\n${page}\n${this.problems.join('\n')}`);
     });
   }
 

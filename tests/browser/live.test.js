@@ -9,6 +9,19 @@ import { launch, noProblems, Person, Server, until } from './browser.js';
 
 const number = (text) => Number(text.replace(/,/g, '').replace(/\s*k$/, 'e3'));
 
+test('whoever only wants to see how the server does need not log in', async (t) => {
+  const [server, browser] = [await Server.start(t), await launch(t)];
+  const nobody = await Person.come(browser, server, null);
+  await nobody.page.getByText('how the server is doing').click();
+  await nobody.page.locator('.live[data-state=live]').waitFor();
+  assert.equal(await nobody.page.locator('[data-card=connections] .number').innerText(), '0');
+  await nobody.page.click('[data-tab=chat]');
+  await nobody.waitFor('#name');
+  await nobody.page.goBack();
+  await nobody.page.locator('.live[data-state=live]').waitFor();
+  noProblems(assert, nobody);
+});
+
 test('numbers and curves move with what the server does, stop with it, and go on', async (t) => {
   const [server, browser] = [await Server.start(t), await launch(t)];
   const alice = await Person.come(browser, server, 'alice');

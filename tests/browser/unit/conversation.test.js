@@ -82,6 +82,25 @@ test('what is no longer kept leaves the window', () => {
   assert.deepEqual(seqs(team), [15, 16, 17, 18, 19, 20]);
 });
 
+test('a window that has grown long is cut, and pages bring the rest back', () => {
+  const team = new Conversation('group:team');
+  team.addPage(page(1, 1_000));
+  team.cut();
+  assert.equal(team.messages.size, 1_000);
+  team.add(message(1_001));
+  team.cut();
+  assert.deepEqual([seqs(team)[0], team.newest, team.messages.size, team.older], [702, 1_001, 300, { epoch: EPOCH, seq: 701 }]);
+  team.addPage(page(652, 701));
+  assert.deepEqual([seqs(team)[0], team.messages.size], [652, 350]);
+});
+
+test('numbers that will not come count, as the server counts them', () => {
+  const team = new Conversation('group:team');
+  team.add(message(3));
+  team.skip({ epoch: EPOCH, from: 4, to: 7 });
+  assert.equal(team.committed, 7);
+});
+
 test('a message that was taken back has no text, wherever it stands', () => {
   const team = new Conversation('group:team');
   team.addPage(page(1, 3));

@@ -37,8 +37,9 @@ class FakeClient {
     await settled();
   }
 
-  come(resumed = false) {
-    return this.tell('connected', { resumed, welcome: { user: 'alice' } });
+  async come(resumed = false) {
+    await this.tell('state', { phase: 'up' });
+    await this.tell('connected', { resumed, welcome: { user: 'alice' } });
   }
 
   calls(verb) {
@@ -145,6 +146,15 @@ test('a conversation that does not exist yet begins with the first message', asy
   assert.equal(client.calls('ephemeral').length, 1);
 });
 
+test('a log that begins anew while it is open is read again', async (t) => {
+  const { client, model } = await connected(t);
+  const bob = model.open('direct:bob');
+  await settled();
+  client.answers.sync = (id) => ({ epoch: 8, committed: 1, messages: [{ ...message(id, 1), epoch: 8 }], has_more: false });
+  await client.tell('message', { message: { ...message('direct:bob', 1), epoch: 8 }, resume: { epoch: 8, seq: 1 } });
+  assert.deepEqual([bob.start, bob.log.length, bob.unread], [1, 1, 0]);
+});
+
 test('what is refused stays, with the reason', async (t) => {
   const { client, model } = await connected(t);
   const bob = model.open('direct:bob');
@@ -190,6 +200,21 @@ test('"nothing was lost" is said when it is true, and not before', async (t) => 
   assert.deepEqual([status.after, status.cameCount, status.hasLost], ['again', 2, false]);
   t.mock.timers.tick(5_000);
   assert.equal(status.after, null);
+});
+
+test('a window that may have a hole is read again', async (t) => {
+  const { client, model } = await connected(t);
+  const bob = model.open('direct:bob');
+  await settled();
+  assert.equal(client.calls('sync').length, 2, 'the line for the list, the page');
+  client.cursors.set('direct:bob', resume(3));
+  await client.come(true);
+  assert.equal(client.calls('sync').length, 2, 'the stream goes on where this client stood');
+  client.cursors.clear();
+  await client.come(true);
+  assert.deepEqual([client.calls('sync').length, bob.start], [3, 1], 'the stream begins where the server thinks');
+  await client.tell('hole', { conversation: 'direct:bob', expected: resume(4), got: resume(6) });
+  assert.deepEqual([client.calls('sync').length, model.status.hasLost], [4, true]);
 });
 
 test('a gap is told, but not where nothing had been', async (t) => {
