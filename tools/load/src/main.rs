@@ -66,6 +66,7 @@ fn play(command: Command) -> Result<bool, Failure> {
         Command::Group { common, server, verify, members } => group(&common, &server, verify, members),
         Command::Backlog { common, server, backlog } => self::backlog(&common, &server, &backlog),
         Command::Cold { common, server, cold } => self::cold(&common, &server, &cold),
+        Command::Ramp { ramp, load } => play::ramp(&ramp, &load),
         Command::Storm(played) => play::storm(&played),
         Command::Mixed(played) => play::mixed(&played),
         Command::Groups(played) => play::groups(&played),
@@ -90,16 +91,20 @@ fn idle(common: &Common, server: &Server, start: Option<u32>) -> Result<bool, Fa
 
 fn direct(common: &Common, server: &Server, verify: Verify, peers: Peers) -> Result<bool, Failure> {
     let settings = Settings::from(common)?.with(verify);
+    let plan = direct_plan(common, &settings, peers)?;
+    measure("direct", plan, &settings, common, watched(server)?, None)
+}
+
+fn direct_plan(common: &Common, settings: &Settings, peers: Peers) -> Result<Plan, Failure> {
     let connections = at_least(common.connections.unwrap_or(CONNECTIONS), 2)?;
     let workers = settings.cpus.len() as u32;
-    let plan = match peers {
+    match peers {
         Peers::Pairs if connections % 2 == 1 => {
-            return Err(Failure::Option(format!("--connections {connections}: pairs need an even number")));
+            Err(Failure::Option(format!("--connections {connections}: pairs need an even number")))
         }
-        Peers::Pairs => Plan::direct(run_number(), connections, workers),
-        Peers::Random => Plan::random(run_number(), connections, workers),
-    };
-    measure("direct", plan, &settings, common, watched(server)?, None)
+        Peers::Pairs => Ok(Plan::direct(run_number(), connections, workers)),
+        Peers::Random => Ok(Plan::random(run_number(), connections, workers)),
+    }
 }
 
 fn group(common: &Common, server: &Server, verify: Verify, members: u32) -> Result<bool, Failure> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::account::{HEADER_BYTES, Pace, WINDOW_MAX};
-use crate::conduct::Half;
+use crate::conduct::{Half, Ladder, Ramping};
 use crate::dress::{Dress, Target};
 use crate::error::Failure;
 use crate::machine;
@@ -33,6 +33,7 @@ Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
   campanile-load cold --conversations 100000 --messages 1000000 --rest 90 --server-pid $PID
   campanile-load floor --members 1000 --payload 128 --window 1 --server-cpus 0 --cpus 1
   campanile-load storm --connections 10000 --drop 5000 --rate 2000 --pings --cpus 1 --server-pid $PID
+  campanile-load ramp --p99-ms 5 --from 5000 direct --connections 1000 --duration 5 --cpus 1 --server-cpus 0
   campanile-load mixed --connections 10000 --rate 5000 --duration 60 --pings --cpus 1 --server-pid $PID
   campanile-load groups --connections 5000 --groups 1000 --largest 1000 --rate 2000 --cpus 1
   campanile-load broadcast --connections 15000 --rate 5 --pings --cpus 1
@@ -136,8 +137,8 @@ pub enum Command {
     /// A chat service's day: direct messages, groups of all sizes, receipts, presence, and sessions that come and go.
     ///
     /// 80 % of the messages are direct, between users of whom each has 10 contacts; the others go to groups of 5 to 500 members, of which a user is in 3.
-    /// Sizes and rates of groups follow Zipf. Who gets a message says that he has read it, as soon as the server has answered what he said before. Each
-    /// user watches whether 10 members of his groups are there. 1 % of the sessions drop each minute and come back with their cursors, in turn after
+    /// Sizes and rates of groups follow Zipf. Who gets a direct message says that he has read it, of a group's message one in ten does, as soon as the server has answered what he said
+    /// before. Each user watches whether 10 members of his groups are there. 1 % of the sessions drop each minute and come back with their cursors, in turn after
     /// 0.2 s, which nobody sees, and after 8 s, which those who watch are told.
     Mixed(Played<MixedOptions>),
     /// Many groups: a few large ones and many small ones, a few busy ones and many quiet ones (both by Zipf).
@@ -155,6 +156,16 @@ pub enum Command {
     /// Those who stay must get every message once. One who joins and leaves must get what is numbered between the two, in order, without a hole, and
     /// nothing else; what he would still have got, had he not left before he had caught up, is counted as cut off.
     Churn(Played<ChurnOptions>),
+    /// Raises the rate of a load, over the same sessions, until its latency passes a bound: finds the knee.
+    ///
+    /// Each step settles for --warmup, is measured for --duration, and drained. A rate holds if the p99 of its deliveries, from when each message was
+    /// meant to be sent, is at most --p99-ms, and at least 99 % of what was meant to be sent was acknowledged and all of that delivered.
+    Ramp {
+        #[command(flatten)]
+        ramp: RampOptions,
+        #[command(subcommand)]
+        load: RampLoad,
+    },
     /// Another yardstick: publishes to a file stream of a nats-server with JetStream, and counts its acks.
     NatsFloor {
         #[command(flatten)]
@@ -184,6 +195,75 @@ pub struct Played<O: Args> {
     /// Also pings from a session that has nothing to do with it, every 10 ms; before and while it goes on.
     #[arg(long)]
     pub pings: bool,
+}
+
+/// How the rate is raised.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct RampOptions {
+    /// The first rate, in messages per second.
+    #[arg(long, value_name = "R", default_value_t = 1000.0)]
+    pub from: f64,
+    /// The highest rate that is tried.
+    #[arg(long, value_name = "R", default_value_t = 10_000_000.0)]
+    pub to: f64,
+    /// Each rate is so many times the one before.
+    #[arg(long, value_name = "F", default_value_t = 1.5)]
+    pub factor: f64,
+    /// Rates between the last that held and the first that did not, each in the middle of what is left.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub refine: u32,
+    /// A rate holds if the p99 of a delivery is at most this.
+    #[arg(long, value_name = "MS", default_value_t = 10.0)]
+    pub p99_ms: f64,
+    /// A rate that does not hold is tried so often: on a machine with other work on it, one bad moment is no knee.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub tries: u32,
+}
+
+/// What is ramped.
+#[derive(Debug, Subcommand)]
+pub enum RampLoad {
+    /// Direct messages between users who are all online.
+    Direct {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        common: Common,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        server: Server,
+        /// Who writes to whom.
+        #[arg(long, value_name = "HOW", default_value = "pairs")]
+        peers: Peers,
+    },
+    /// A chat service's day.
+    Mixed(Played<MixedOptions>),
+    /// Many groups.
+    Groups(Played<GroupsOptions>),
+    /// What one says reaches every session.
+    Broadcast(Played<BroadcastOptions>),
+    /// Publishers and subscribers of topics.
+    Topic(Played<TopicOptions>),
+}
+
+impl RampOptions {
+    /// How it is done.
+    ///
+    /// # Errors
+    /// The first option that has no sense.
+    pub fn ramping(&self) -> Result<Ramping, Failure> {
+        let RampOptions { from, to, factor, refine, p99_ms, tries } = *self;
+        let no = |sentence: String| Err(Failure::Option(sentence));
+        if !(from > 0.0 && from <= to && to <= 1e8) {
+            return no(format!("--from {from}, --to {to}: more than 0, at most 100000000, and not the other way round"));
+        }
+        if !(factor > 1.0 && factor <= 100.0) {
+            return no(format!("--factor {factor}: more than 1 and at most 100"));
+        }
+        if !(p99_ms > 0.0 && p99_ms <= 3_600_000.0) || tries == 0 {
+            return no(format!("--p99-ms {p99_ms}, --tries {tries}: more than 0"));
+        }
+        Ok(Ramping { from_per_s: from, ladder: Ladder::new(factor, to, refine), p99_ns: (p99_ms * 1e6) as u64, tries })
+    }
 }
 
 /// Who writes to whom in `direct`.

@@ -27,16 +27,18 @@ pub enum Step {
     Run = 6,
     /// Nothing is published; what is outstanding is read.
     Drain = 7,
+    /// Workers hand in what they measured, and another round may follow.
+    Count = 8,
     /// Workers hand in what was acknowledged.
-    HandIn = 8,
+    HandIn = 9,
     /// It is read back.
-    ReadBack = 9,
+    ReadBack = 10,
     /// Workers end.
-    Stop = 10,
+    Stop = 11,
 }
 
 /// By their numbers.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step::LogIn,
     Step::Create,
     Step::Join,
@@ -45,6 +47,7 @@ const STEPS: [Step; 11] = [
     Step::Read,
     Step::Run,
     Step::Drain,
+    Step::Count,
     Step::HandIn,
     Step::ReadBack,
     Step::Stop,
@@ -84,6 +87,8 @@ pub struct Block {
     pub pages: AtomicU64,
     /// Users who have all that was laid in store for them.
     pub caught_up: AtomicU64,
+    /// Rounds of which it has handed in what it measured.
+    pub rounds: AtomicU64,
     /// 1 when its ledger was handed in.
     pub handed_in: AtomicU64,
     /// Logs read back.
@@ -113,6 +118,7 @@ pub struct Totals {
     pub receipts: u64,
     pub pages: u64,
     pub caught_up: u64,
+    pub rounds: u64,
     pub handed_in: u64,
     pub readings: u64,
     pub read_back: u64,
@@ -128,6 +134,9 @@ pub struct Stage {
     publish_from_ns: AtomicU64,
     measure_from_ns: AtomicU64,
     measure_until_ns: AtomicU64,
+    /// Number of the round, and its rate as the bits of an f64: 0 until there are several.
+    round: AtomicU32,
+    round_rate: AtomicU64,
     /// When a worker last read acks.
     last_ack_ns: AtomicU64,
     /// When the sessions that leave together do, and when all of them are back.
@@ -148,6 +157,8 @@ impl Stage {
             publish_from_ns: AtomicU64::new(u64::MAX),
             measure_from_ns: AtomicU64::new(u64::MAX),
             measure_until_ns: AtomicU64::new(u64::MAX),
+            round: AtomicU32::new(0),
+            round_rate: AtomicU64::new(0),
             last_ack_ns: AtomicU64::new(0),
             storm_ns: [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)],
             last_return_ns: AtomicU64::new(0),
@@ -185,6 +196,18 @@ impl Stage {
         self.measure_from_ns.store(measured.start, Ordering::Relaxed);
         self.measure_until_ns.store(measured.end, Ordering::Relaxed);
         self.publish_from_ns.store(publish_from_ns, Ordering::Release);
+    }
+
+    /// A round with messages at this rate, per second, begins; its times were fixed.
+    pub fn begin_round(&self, round: u32, rate_per_s: f64) {
+        self.round_rate.store(rate_per_s.to_bits(), Ordering::Relaxed);
+        self.round.store(round, Ordering::Release);
+    }
+
+    /// The round, and its rate.
+    pub fn round(&self) -> (u32, f64) {
+        let round = self.round.load(Ordering::Acquire);
+        (round, f64::from_bits(self.round_rate.load(Ordering::Relaxed)))
     }
 
     /// When publishing begins. Known from [`Step::Run`] on.
@@ -257,6 +280,7 @@ impl Stage {
             receipts: sum.receipts + b.receipts.load(Ordering::Relaxed),
             pages: sum.pages + b.pages.load(Ordering::Relaxed),
             caught_up: sum.caught_up + b.caught_up.load(Ordering::Relaxed),
+            rounds: sum.rounds + b.rounds.load(Ordering::Relaxed),
             handed_in: sum.handed_in + b.handed_in.load(Ordering::Relaxed),
             readings: sum.readings + b.readings.load(Ordering::Relaxed),
             read_back: sum.read_back + b.read_back.load(Ordering::Relaxed),

@@ -2,6 +2,7 @@
 
 mod board;
 mod ledger;
+mod own;
 mod payload;
 mod peers;
 mod publisher;
@@ -16,6 +17,7 @@ mod visits;
 
 pub use board::Board;
 pub use ledger::{Ledger, Log, mark};
+pub use own::{Own, limits};
 pub use payload::{HEADER_BYTES, Header};
 pub use peers::{Destination, RandomPeers};
 pub use publisher::{Attempt, Pace, Publisher, WINDOW_MAX};

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use hdrhistogram::Histogram;
 
-use super::{Arrival, Attempt, TrafficTally, Verified};
+use super::{Arrival, Attempt, Own, TrafficTally, Verified};
 
 /// Longest latency that is told apart, in ns (one hour).
 const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
@@ -70,6 +70,8 @@ pub struct Tally {
     pub ack_latency: Histogram<u64>,
     /// Open loop: how long after its time a message was given to its publisher, ns (measured).
     pub lateness: Histogram<u64>,
+    /// How busy this program was (measured).
+    pub own: Own,
     /// What traffic counts besides.
     pub traffic: TrafficTally,
 }
@@ -110,6 +112,7 @@ impl Default for Tally {
             latency: latencies(),
             ack_latency: latencies(),
             lateness: latencies(),
+            own: Own::default(),
             traffic: TrafficTally::default(),
         }
     }
@@ -161,6 +164,25 @@ impl Tally {
             self.latency.saturating_record(now_ns.saturating_sub(intended_ns));
         }
         true
+    }
+
+    /// Takes out what was measured, so that another measurement may follow; what counts for the whole run stays.
+    pub fn take_measured(&mut self) -> Tally {
+        use std::mem::take;
+        let histogram = |own: &mut Histogram<u64>| std::mem::replace(own, latencies());
+        Tally {
+            sent_measured: take(&mut self.sent_measured),
+            acked_measured: take(&mut self.acked_measured),
+            delivered_measured: take(&mut self.delivered_measured),
+            expected_measured: take(&mut self.expected_measured),
+            unsent: take(&mut self.unsent),
+            stall_ns: take(&mut self.stall_ns),
+            own: take(&mut self.own),
+            latency: histogram(&mut self.latency),
+            ack_latency: histogram(&mut self.ack_latency),
+            lateness: histogram(&mut self.lateness),
+            ..Tally::default()
+        }
     }
 
     /// An Error frame came.
@@ -218,6 +240,7 @@ impl Tally {
         ] {
             own.add(other).expect("both have the same range");
         }
+        self.own = self.own.max(other.own);
         self.traffic.add(&other.traffic);
     }
 
@@ -257,6 +280,18 @@ mod tests {
         t.sent(150, 5, &MEASURED);
         t.refused(attempt(150), 5, &MEASURED);
         assert_eq!((t.sent_measured, t.expected, t.expected_measured, t.lost()), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn what_was_measured_can_be_taken_out_and_the_rest_stays() {
+        let mut t = Tally::default();
+        t.sent(150, 1, &MEASURED);
+        t.acked(attempt(150), 160, &MEASURED);
+        t.delivered(Arrival::InOrder, 150, 170, &MEASURED);
+        let part = t.take_measured();
+        assert_eq!((part.sent_measured, part.delivered_measured, part.latency.len(), part.attempts), (1, 1, 1, 0));
+        assert_eq!((t.sent_measured, t.expected_measured, t.latency.len(), t.ack_latency.len()), (0, 0, 0, 0));
+        assert_eq!((t.attempts, t.acked, t.read, t.lost()), (1, 1, 1, 0));
     }
 
     #[test]

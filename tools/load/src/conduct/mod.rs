@@ -1,6 +1,8 @@
 //! The main thread of a run: it starts the workers, leads them through the steps, and reads the server's meters in between.
 
+mod ladder;
 mod minutes;
+mod ramp;
 mod run;
 mod stock;
 mod storm;
@@ -21,7 +23,9 @@ use crate::scenario::Plan;
 use crate::stage::{PATIENCE, Stage, Step, Totals};
 use crate::worker::{self, Crew, Post};
 
+pub use ladder::Ladder;
 pub use minutes::Minutes;
+pub use ramp::{Ramp, RampStep, Ramping, ramp};
 pub use run::{Memory, Outcome, conduct};
 
 pub use stock::{Backlog, ColdReads, Half, backlog, cold};
@@ -107,8 +111,8 @@ fn crew(plan: Plan, settings: &Settings, target: Target) -> Result<(Crew, Letter
     let window = if let Pace::Window(window) = settings.pace { window } else { 0 };
     let board = Board::new(plan.publishers(), window);
     let stage = Stage::new(plan.workers);
-    let (ledgers, ledger) = (Mutex::default(), OnceLock::new());
-    Ok((Crew { plan, settings: settings.clone(), target, stage, board, ledgers, ledger, posts }, all_letters))
+    let (rounds, ledgers, ledger) = (Mutex::default(), Mutex::default(), OnceLock::new());
+    Ok((Crew { plan, settings: settings.clone(), target, stage, board, rounds, ledgers, ledger, posts }, all_letters))
 }
 
 struct Conductor<'scope, 'a> {

@@ -15,7 +15,7 @@ use crate::scenario::{Kind, Plan};
 use crate::stage::Step;
 
 /// Between telling the workers when to begin and that time.
-const LEAD_NS: u64 = 20_000_000;
+pub(super) const LEAD_NS: u64 = 20_000_000;
 /// Later than any run.
 const NEVER_NS: u64 = u64::MAX / 2;
 
@@ -118,7 +118,7 @@ impl Run {
         Ok((meters, logins_per_s, drain_gave_up))
     }
 
-    fn log_in(&mut self, conductor: &mut Conductor<'_, '_>, start_connections: Option<u32>) -> Result<f64, Failure> {
+    pub(super) fn log_in(&mut self, conductor: &mut Conductor<'_, '_>, start_connections: Option<u32>) -> Result<f64, Failure> {
         let all = conductor.crew.plan.connections;
         let mut logged_in = 0;
         let mut took = Duration::ZERO;
@@ -141,7 +141,7 @@ impl Run {
         Ok(f64::from(logged_in) / took.as_secs_f64())
     }
 
-    fn set_up(conductor: &mut Conductor<'_, '_>) -> Result<(), Failure> {
+    pub(super) fn set_up(conductor: &mut Conductor<'_, '_>) -> Result<(), Failure> {
         if conductor.crew.plan.traffic().is_some() {
             return conductor.set_up_traffic();
         }
@@ -192,7 +192,7 @@ impl Run {
         Ok([first, last])
     }
 
-    fn sleep_until(&mut self, conductor: &mut Conductor<'_, '_>, until_ns: u64, step: &'static str) {
+    pub(super) fn sleep_until(&mut self, conductor: &mut Conductor<'_, '_>, until_ns: u64, step: &str) {
         while !conductor.a_worker_ended() {
             let left = until_ns.saturating_sub(conductor.crew.stage.now_ns());
             if left == 0 {
@@ -211,7 +211,7 @@ impl Run {
     }
 
     /// Waits until all is read. True if it gave up.
-    fn drain(conductor: &mut Conductor<'_, '_>) -> Result<bool, Failure> {
+    pub(super) fn drain(conductor: &mut Conductor<'_, '_>) -> Result<bool, Failure> {
         conductor.crew.stage.go_to(Step::Drain);
         // Each worker takes a turn within its longest sleep and sees that the time is over; only then do the totals stand still.
         thread::sleep(4 * LOOK);

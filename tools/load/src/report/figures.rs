@@ -7,14 +7,11 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::traffic::TrafficFigures;
-use crate::account::{Pace, Tally, Verified};
+use crate::account::{Pace, Tally, Verified, limits};
 use crate::conduct::{Memory, Outcome};
 use crate::dress::Dress;
 use crate::machine::{self, Facts};
 use crate::options::Settings;
-
-/// From this share of its cores on, this program may have been what limited the run.
-const LIMIT: f64 = 0.95;
 
 /// Latencies in microseconds; empty (0) where nothing was measured.
 #[allow(missing_docs)]
@@ -141,8 +138,16 @@ pub struct Figures {
 
     /// Busy share of this program's cores.
     pub client_cpu_busy: f64,
-    /// This program was (nearly) out of CPU: the figures are its limit, perhaps not the server's.
+    /// Share of the time that the busiest of this program's workers ran.
+    pub client_worker_busy: f64,
+    /// Share of the time that one of them waited for its processor.
+    pub client_worker_waited: f64,
+    /// Open loop: how long after its time a message was given to its publisher.
+    pub client_late_us: Option<Latency>,
+    /// The figures are the limit of this program, perhaps not the server's.
     pub client_was_the_limit: bool,
+    /// Why that is so.
+    pub client_limits: Vec<String>,
     /// Cores of this program.
     pub cpus: Vec<usize>,
     /// Cores of the server.
@@ -167,6 +172,8 @@ impl Figures {
         let each = |seconds: Option<f64>| seconds.filter(|_| read > 0).map(|s| s * 1e6 / read as f64);
         let share = |seconds: f64, cpus: usize| seconds / measured_s / cpus as f64;
         let client_cpu_busy = share(last.own_cores_s - first.own_cores_s, settings.cpus.len());
+        let p99 = |histogram: &Histogram<u64>| histogram.value_at_quantile(0.99);
+        let client_limits = limits(tally.own, client_cpu_busy, p99(&tally.lateness), p99(&tally.latency));
         Figures {
             scenario,
             durability: durability.to_owned(),
@@ -216,7 +223,11 @@ impl Figures {
             server_rss_bytes: memory.end,
             server_rss_bytes_per_connection: growth(memory, plan.connections),
             client_cpu_busy,
-            client_was_the_limit: client_cpu_busy >= LIMIT,
+            client_worker_busy: tally.own.ran,
+            client_worker_waited: tally.own.waited,
+            client_late_us: settings.rate_per_s.map(|_| Latency::from(&tally.lateness)),
+            client_was_the_limit: !client_limits.is_empty(),
+            client_limits,
             cpus: settings.cpus.clone(),
             server_cpus: settings.server_cpus.clone(),
             machine: machine::facts(),

@@ -3,6 +3,7 @@
 mod backlog;
 mod cold;
 mod figures;
+mod ramp;
 mod table;
 mod traffic;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 pub use backlog::BacklogFigures;
 pub use cold::ColdFigures;
 pub use figures::{Figures, Latency};
+pub use ramp::RampFigures;
 pub use table::{Table, latency, table};
 
 use crate::error::Failure;

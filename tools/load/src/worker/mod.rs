@@ -7,8 +7,10 @@ mod cold;
 mod connection;
 mod fill;
 mod intake;
+mod own;
 mod publish;
 mod recent;
+mod rounds;
 mod schedule;
 mod setup;
 mod socket;
@@ -16,6 +18,7 @@ mod traffic;
 mod verify;
 
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -37,6 +40,7 @@ use crate::stage::{Stage, Step};
 use cold::ColdReads;
 use connection::{Connection, Outgoing, State};
 use fill::Receipts;
+use own::OwnWatch;
 use recent::Recent;
 use schedule::Schedule;
 use verify::ReadBack;
@@ -66,6 +70,8 @@ pub struct Crew {
     pub stage: Stage,
     /// What is outstanding.
     pub board: Board,
+    /// What each worker measured in the round that has just ended.
+    pub rounds: Mutex<Vec<Tally>>,
     /// What was acknowledged, handed in by each worker for `--verify`.
     pub ledgers: Mutex<Vec<Ledger>>,
     /// The same put together.
@@ -147,6 +153,10 @@ pub struct Worker<'a> {
     ledger: Option<Ledger>,
     handed_in: u64,
     read_back: ReadBack,
+    own: OwnWatch,
+    /// The round in which it publishes, and how many it has handed in.
+    round: u32,
+    rounds: u32,
     /// Acks at the end of the last turn.
     noted_acks: u64,
     heartbeat_ms: u64,
@@ -169,6 +179,8 @@ enum Publishing {
 /// What ends the run.
 pub fn run(crew: &Crew, id: u32, letters: Receiver<Finished>) -> Result<Tally, Failure> {
     machine::pin(crew.settings.cpus[id as usize])?;
+    // A message of the open loop leaves when it is due, not when it is convenient. Refused, it leaves up to 50 us later.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let mut worker = Worker::new(crew, id, letters);
     let size = RingSize {
         slots: worker.connections.len().max(1) as u32,
@@ -220,6 +232,9 @@ impl<'a> Worker<'a> {
             ledger: crew.settings.verify_places.map(|places| Ledger::new(places / plan.workers as usize)),
             handed_in: 0,
             read_back: ReadBack::default(),
+            own: OwnWatch::default(),
+            round: 0,
+            rounds: 0,
             noted_acks: 0,
             heartbeat_ms: u64::MAX,
             sweep_at_ns: 0,
@@ -248,6 +263,11 @@ impl<'a> Worker<'a> {
             self.keep_alive();
             self.flush(ring);
             self.note_acks();
+            if self.publishing != Publishing::NotYet
+                && let Some(own) = self.own.look(self.crew.stage.now_ns(), &self.measured)
+            {
+                self.tally.own = self.tally.own.max(own);
+            }
             self.tell();
             if let Some(failure) = self.failure.take() {
                 return Err(failure);
@@ -280,6 +300,7 @@ impl<'a> Worker<'a> {
             Step::Fill => self.fill(),
             Step::Receipts => self.send_receipts(),
             Step::Read => self.read_cold(),
+            Step::Count => self.count_round(),
             Step::HandIn => self.hand_in(),
             Step::ReadBack => self.read_back(),
             Step::Stop => {
@@ -428,6 +449,7 @@ impl<'a> Worker<'a> {
         block.receipts.store(self.receipts_done, Relaxed);
         block.pages.store(self.cold.done, Relaxed);
         block.caught_up.store(self.caught_up, Relaxed);
+        block.rounds.store(u64::from(self.rounds), Relaxed);
         block.handed_in.store(self.handed_in, Relaxed);
         block.readings.store(tally.verified.readings, Relaxed);
         block.read_back.store(self.read_back.messages, Relaxed);

@@ -11,6 +11,7 @@ impl Worker<'_> {
     /// Sends what is due, from the beginning of the run to its end.
     pub(super) fn publish(&mut self) {
         let now = self.crew.stage.now_ns();
+        self.look_at_round();
         if self.publishing == Publishing::NotYet {
             self.begin(now);
         }
@@ -20,6 +21,7 @@ impl Worker<'_> {
         if now >= self.measured.end {
             self.publishing = Publishing::Over;
             self.last_of_schedule();
+            self.end_round();
             return;
         }
         self.take_due(now);
@@ -36,7 +38,7 @@ impl Worker<'_> {
             return;
         }
         self.publishing = Publishing::Going;
-        self.schedule = self.crew.settings.rate_per_s.map(|rate| {
+        self.schedule = self.rate_per_s().map(|rate| {
             let (own, all) = (self.publishers.len() as u64, u64::from(self.crew.plan.publishers()));
             Schedule::new(stage.publish_from_ns(), rate, own, all)
         });
@@ -48,6 +50,9 @@ impl Worker<'_> {
         let Some(schedule) = &mut self.schedule else { return };
         while let Some((publisher, intended_ns)) = schedule.take(now) {
             let local = self.publishers[publisher];
+            if self.measured.contains(&intended_ns) {
+                self.tally.lateness.saturating_record(now - intended_ns);
+            }
             if let Some(publisher) = &mut self.connections[local as usize].publisher {
                 publisher.due(intended_ns, 0);
                 self.ready.push(local);

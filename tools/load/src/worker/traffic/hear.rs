@@ -110,7 +110,7 @@ impl Worker<'_> {
                 let phase = crew.stage.phase_of(intended_ns);
                 self.tally.traffic.by_class.record(class, phase, now_ns.saturating_sub(intended_ns));
             }
-            self.has_read(local, channel);
+            self.has_read(local, channel, header.seq);
         }
         self.judge(local, Some(channel), heard != Heard::OtherEpoch);
     }

@@ -7,11 +7,19 @@ use super::super::Worker;
 use super::asks::Verb;
 use crate::scenario::Shape;
 
+/// Of so many members who get a message, one says that he has read it.
+const GROUP_RECEIPTS: u64 = 10;
+
 impl Worker<'_> {
-    /// A message came: its receiver says so, as soon as what he said before was answered.
-    pub(super) fn has_read(&mut self, local: u32, channel: u32) {
+    /// A message came: its receiver says so, as soon as what he said before was answered. Of a group's message every tenth does.
+    pub(super) fn has_read(&mut self, local: u32, channel: u32, number: u64) {
         let Some(traffic) = self.crew.plan.traffic().filter(|traffic| traffic.receipts) else { return };
-        if matches!(traffic.channels[channel as usize].shape, Shape::Topic(_) | Shape::Broadcast) {
+        let says_so = match traffic.channels[channel as usize].shape {
+            Shape::Direct(_) => true,
+            Shape::Group(_) => (u64::from(self.connections[local as usize].index) + number).is_multiple_of(GROUP_RECEIPTS),
+            Shape::Topic(_) | Shape::Broadcast => false,
+        };
+        if !says_so {
             return;
         }
         let attendance = self.attendance(local);

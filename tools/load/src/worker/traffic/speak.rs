@@ -14,6 +14,7 @@ impl Worker<'_> {
     /// A turn of the run: who is to leave leaves, who is to come comes, and what is due is sent. After the end what waits still leaves.
     pub(in super::super) fn converse(&mut self, ring: &mut Ring) {
         let now = self.crew.stage.now_ns();
+        self.look_at_round();
         // Its end may be fixed only while it goes on.
         self.measured = self.crew.stage.measured();
         if self.publishing == Publishing::NotYet && now >= self.crew.stage.publish_from_ns() {
@@ -22,13 +23,14 @@ impl Worker<'_> {
         self.leave_and_return(ring, now);
         self.ask();
         if self.publishing == Publishing::Going {
+            self.draw_due(now.min(self.measured.end - 1));
             if now >= self.measured.end {
                 self.publishing = Publishing::Over;
+                self.end_round();
             } else {
                 self.leave_in_turn(ring, now);
                 self.move_on(now);
             }
-            self.draw_due(now.min(self.measured.end - 1));
         }
         self.take_held(now);
         while let Some(local) = self.ready.pop() {
@@ -40,7 +42,7 @@ impl Worker<'_> {
         self.publishing = Publishing::Going;
         let all: f64 = self.crew.plan.traffic().map_or(0.0, |traffic| traffic.speakers.iter().map(|s| s.weight).sum());
         let own = self.traffic.draw.weight();
-        self.schedule = self.crew.settings.rate_per_s.filter(|_| own > 0.0).map(|rate| {
+        self.schedule = self.rate_per_s().filter(|_| own > 0.0).map(|rate| {
             // As if it were one publisher of one.
             Schedule::new(self.crew.stage.publish_from_ns(), rate * own / all, 1, 1)
         });
