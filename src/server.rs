@@ -135,8 +135,8 @@ pub fn serve(config: Config) -> Result<(), StartError> {
         }
     };
     let stop = Arc::new(Stop::default());
-    let doors: Vec<(TcpListener, Option<TcpListener>)> = listeners.into_iter().zip(ws).collect();
-    let shards = start_shards(&config, placement, doors, upgrade_rules(&config, ops_address), disks, &bells, &metrics, &stop)?;
+    let doors = Doors { of_shards: listeners.into_iter().zip(ws).collect(), rules: upgrade_rules(&config, ops_address) };
+    let shards = start_shards(&config, placement, doors, disks, &bells, &metrics, &stop)?;
 
     health.set(Phase::Ready);
     announce(&config, kept.as_deref(), tcp_address, ws_address, ops_address);
@@ -252,11 +252,18 @@ fn listener(address: SocketAddr, share_port: bool) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// Where clients come in.
+struct Doors {
+    /// Each shard's own listeners: for TCP, and for WebSockets.
+    of_shards: Vec<(TcpListener, Option<TcpListener>)>,
+    /// Who may come through the second.
+    rules: Rules,
+}
+
 fn start_shards(
     config: &Config,
     placement: Placement,
-    doors: Vec<(TcpListener, Option<TcpListener>)>,
-    rules: Rules,
+    doors: Doors,
     disks: Vec<Option<ShardStore>>,
     bells: &Arc<[Doorbell]>,
     metrics: &Metrics,
@@ -264,12 +271,12 @@ fn start_shards(
 ) -> Result<Vec<Hosted>, StartError> {
     let thread = |what| move |error| StartError::Thread { what, error };
     let lanes = Lanes::mesh(config.limits.lane_places(config.shards) as usize, bells);
-    let (limits, rules) = (Arc::new(config.limits.clone()), Arc::new(rules));
+    let (limits, rules) = (Arc::new(config.limits.clone()), Arc::new(doors.rules));
     let Placement { slots, first_epoch, seed } = placement;
 
     let mut shards = Vec::new();
     let mut starting = Vec::new();
-    for (((id, (listener, ws)), lanes), disk) in (0..).zip(doors).zip(lanes).zip(disks) {
+    for (((id, (listener, ws)), lanes), disk) in (0..).zip(doors.of_shards).zip(lanes).zip(disks) {
         let blueprint = Blueprint {
             id,
             cpu: config.shard_cpus[id as usize],

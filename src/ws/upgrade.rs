@@ -158,7 +158,8 @@ fn judge(request: &Request<'_, '_>, rules: &Rules) -> Result<Agreed, Refusal> {
         return Err(Refusal::Malformed);
     }
     let host = host(only(headers, "host", Refusal::NoHost)?.ok_or(Refusal::NoHost)?).ok_or(Refusal::NoHost)?;
-    if !rules.hosts.allow(host) && !(rules.addresses && is_address(host)) {
+    let is_ours = rules.hosts.allow(host) || (rules.addresses && is_address(host));
+    if !is_ours {
         return Err(Refusal::HostNotAllowed);
     }
     if has(headers, "transfer-encoding") || only(headers, "content-length", Refusal::Body)?.is_some_and(|length| length != "0") {
