@@ -15,6 +15,7 @@
 
 mod account;
 mod conduct;
+mod dress;
 mod error;
 mod floor;
 mod machine;
@@ -33,6 +34,7 @@ use clap::Parser;
 use serde::Serialize;
 
 use conduct::Watched;
+use dress::Target;
 use error::Failure;
 use floor::FloorServer;
 use options::{BacklogOptions, Cli, ColdOptions, Command, Common, Peers, Server, Settings, Verify};
@@ -138,7 +140,7 @@ fn floor(common: &Common, members: u32) -> Result<bool, Failure> {
     let settings = Settings::from(common)?;
     let plan = group_plan(common, &settings, members)?;
     let server = FloorServer::start(settings.server_cpus.first().copied())?;
-    let watched = Watched { target: server.address, pid: Some(server.pid()) };
+    let watched = Watched { target: Target::tcp(server.address), pid: Some(server.pid()) };
     measure("floor", plan, &settings, common, watched, None)
 }
 

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::account::{HEADER_BYTES, Pace, WINDOW_MAX};
 use crate::conduct::Half;
+use crate::dress::{Dress, Target};
 use crate::error::Failure;
 use crate::machine;
 use crate::nats::NatsOptions;
@@ -144,7 +145,7 @@ pub enum Peers {
 #[derive(Debug, Args)]
 pub struct Server {
     /// Where it listens.
-    #[arg(long, value_name = "tcp://HOST:PORT", default_value = "tcp://127.0.0.1:7400")]
+    #[arg(long, value_name = "tcp://HOST:PORT | ws://HOST:PORT", default_value = "tcp://127.0.0.1:7400")]
     pub target: String,
     /// Its process: CPU of all its threads (a cross-check of --server-cpus) and memory.
     #[arg(long, value_name = "PID")]
@@ -429,15 +430,31 @@ fn own_cpus(server_cpus: &[usize]) -> Vec<usize> {
     if own.is_empty() { all } else { own }
 }
 
-/// Reads a target such as `tcp://127.0.0.1:7400`.
+/// Reads a target such as `tcp://127.0.0.1:7400` or `ws://localhost:7401`.
 ///
 /// # Errors
 /// What is expected, or that the name is not known.
-pub fn target(text: &str) -> Result<SocketAddr, Failure> {
-    let wrong = |why: String| Failure::Option(format!("--target {text}: {why}; write tcp://HOST:PORT"));
-    let place = text.strip_prefix("tcp://").ok_or_else(|| wrong("only tcp is spoken".to_owned()))?;
-    let mut found = place.to_socket_addrs().map_err(|e| wrong(e.to_string()))?;
-    found.next().ok_or_else(|| wrong("the name has no address".to_owned()))
+pub fn target(text: &str) -> Result<Target, Failure> {
+    let wrong = |why: String| Failure::Option(format!("--target {text}: {why}; write tcp://HOST:PORT or ws://HOST:PORT"));
+    let (dress, rest) = match text.split_once("://") {
+        Some(("tcp", rest)) => (Dress::Tcp, rest),
+        Some(("ws", rest)) => (Dress::Binary, rest),
+        _ => return Err(wrong("only tcp and ws are spoken".to_owned())),
+    };
+    let (host, path) = match rest.find('/').filter(|_| dress != Dress::Tcp) {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/"),
+    };
+    Ok(Target { address: address(host).map_err(wrong)?, host: host.to_owned(), path: path.to_owned(), dress })
+}
+
+/// Reads a place such as `127.0.0.1:7400`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn address(host: &str) -> Result<SocketAddr, String> {
+    let mut found = host.to_socket_addrs().map_err(|e| e.to_string())?;
+    found.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
 /// Fails if a worker's connections do not fit its table of direct descriptors, which RLIMIT_NOFILE bounds.
@@ -465,9 +482,13 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_tcp() {
-        assert_eq!(target("tcp://127.0.0.1:7400").unwrap(), SocketAddr::from(([127, 0, 0, 1], 7400)));
-        for wrong in ["127.0.0.1:7400", "ws://127.0.0.1:1", "tcp://127.0.0.1", "tcp://"] {
+    fn targets_are_tcp_or_websockets() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 7400));
+        assert_eq!(target("tcp://127.0.0.1:7400").unwrap(), Target::tcp(address));
+        let websocket = |host: &str, path: &str| Target { address, host: host.into(), path: path.into(), dress: Dress::Binary };
+        assert_eq!(target("ws://127.0.0.1:7400").unwrap(), websocket("127.0.0.1:7400", "/"));
+        assert_eq!(target("ws://127.0.0.1:7400/chat/x").unwrap(), websocket("127.0.0.1:7400", "/chat/x"));
+        for wrong in ["127.0.0.1:7400", "wss://127.0.0.1:1", "tcp://127.0.0.1:1/", "tcp://127.0.0.1", "ws://", "tcp://"] {
             assert!(target(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -5,7 +5,6 @@ mod run;
 mod stock;
 
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::account::{Board, Pace, Tally};
+use crate::dress::Target;
 use crate::error::Failure;
 use crate::machine;
 use crate::options::{Settings, check_descriptors};
@@ -47,10 +47,10 @@ pub struct Meters {
 }
 
 /// What is watched of the server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Watched {
     /// Where it is.
-    pub target: SocketAddr,
+    pub target: Target,
     /// Its process.
     pub pid: Option<u32>,
 }
@@ -69,11 +69,12 @@ fn with_crew<R>(
     if let Some(cpu) = settings.cpus.first() {
         machine::pin(*cpu)?;
     }
-    let (crew, letters) = crew(plan, settings, server.target)?;
+    let Watched { target, pid } = server;
+    let (crew, letters) = crew(plan, settings, target)?;
     let (result, tally) = thread::scope(|scope| {
         let crew = &crew;
         let shown = Shown { terminal: std::io::stderr().is_terminal(), ..Shown::default() };
-        let mut conductor = Conductor { crew, server, workers: Vec::new(), shown };
+        let mut conductor = Conductor { crew, pid, workers: Vec::new(), shown };
         for (id, letters) in letters.into_iter().enumerate() {
             conductor.workers.push(scope.spawn(move || worker::run(crew, id as u32, letters)));
         }
@@ -90,7 +91,7 @@ fn with_crew<R>(
 
 type Letters = Vec<mpsc::Receiver<worker::Finished>>;
 
-fn crew(plan: Plan, settings: &Settings, target: SocketAddr) -> Result<(Crew, Letters), Failure> {
+fn crew(plan: Plan, settings: &Settings, target: Target) -> Result<(Crew, Letters), Failure> {
     let mut posts = Vec::new();
     let mut all_letters = Vec::new();
     for _ in 0..plan.workers {
@@ -108,7 +109,8 @@ fn crew(plan: Plan, settings: &Settings, target: SocketAddr) -> Result<(Crew, Le
 
 struct Conductor<'scope, 'a> {
     crew: &'a Crew,
-    server: Watched,
+    /// The server's process.
+    pid: Option<u32>,
     workers: Vec<ScopedJoinHandle<'scope, Result<Tally, Failure>>>,
     shown: Shown,
 }
@@ -169,7 +171,7 @@ impl Conductor<'_, '_> {
     }
 
     fn rss(&self) -> Result<Option<u64>, Failure> {
-        self.server.pid.map(machine::rss_bytes).transpose()
+        self.pid.map(machine::rss_bytes).transpose()
     }
 
     fn meters(&self) -> Result<Meters, Failure> {
@@ -181,7 +183,7 @@ impl Conductor<'_, '_> {
         Ok(Meters {
             at_ns,
             server_cores_s: server_cpus.map(|cpus| machine::busy_s(cpus, at_s)).transpose()?,
-            server_process_s: self.server.pid.map(machine::process_s).transpose()?,
+            server_process_s: self.pid.map(machine::process_s).transpose()?,
             own_cores_s: machine::busy_s(&settings.cpus, at_s)?,
             read: totals.read,
             acked: totals.acked,

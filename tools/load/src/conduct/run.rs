@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::minutes::Minutes;
 use super::{Conductor, LOOK, Meters, REST, Watched, with_crew};
 use crate::account::{Tally, Verified};
+use crate::dress::Dress;
 use crate::error::Failure;
 use crate::options::Settings;
 use crate::scenario::{Kind, Plan};
@@ -31,6 +32,8 @@ pub struct Memory {
 pub struct Outcome {
     /// What was played.
     pub plan: Plan,
+    /// How frames travelled.
+    pub over: Dress,
     /// Of all workers.
     pub tally: Tally,
     /// At the beginning and at the end of the measured time.
@@ -65,6 +68,7 @@ pub fn conduct(plan: Plan, settings: &Settings, server: Watched, start_connectio
     });
     Ok(Outcome {
         plan: crew.plan,
+        over: crew.target.dress,
         verified,
         meters,
         memory: run.memory,
@@ -112,7 +116,7 @@ impl Run {
             conductor.wait("logging in", u64::from(until), |t| t.logged_in)?;
             took += begin.elapsed();
             logged_in += until - logged_in;
-            if conductor.server.pid.is_some() {
+            if conductor.pid.is_some() {
                 thread::sleep(REST);
             }
             let rss = conductor.rss()?;

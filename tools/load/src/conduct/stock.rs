@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Conductor, LOOK, Meters, REST, Watched, with_crew};
 use crate::account::Tally;
+use crate::dress::Dress;
 use crate::error::Failure;
 use crate::options::Settings;
 use crate::pinger::{Pinger, Pings};
@@ -33,6 +34,8 @@ pub struct Filled {
 pub struct Backlog {
     /// What was played.
     pub plan: Plan,
+    /// How frames travelled.
+    pub over: Dress,
     /// Of all workers.
     pub tally: Tally,
     /// How it was laid in store.
@@ -57,7 +60,8 @@ pub fn backlog(plan: Plan, settings: &Settings, server: Watched, with_pings: boo
     let play = |conductor: &mut Conductor<'_, '_>| {
         let filled = fill(conductor)?;
         let plan = &conductor.crew.plan;
-        let pinger = with_pings.then(|| Pinger::start(server.target, &format!("{}-pinger", plan.group_id()))).transpose()?;
+        let pinger =
+            with_pings.then(|| Pinger::start(&conductor.crew.target, &format!("{}-pinger", plan.group_id()))).transpose()?;
         thread::sleep(if with_pings { CALM } else { Duration::ZERO });
         let first = conductor.meters()?;
         pinger.iter().for_each(Pinger::load_begins);
@@ -74,13 +78,15 @@ pub fn backlog(plan: Plan, settings: &Settings, server: Watched, with_pings: boo
         Ok((filled, took, [first, last], conductor.rss()?, pings, conductor.crew.stage.totals().caught_up))
     };
     let ((filled, took, meters, rss_end, pings, caught_up), tally, crew) = with_crew(plan, settings, server, play)?;
-    Ok(Backlog { plan: crew.plan, tally, filled, caught_up, took, meters, rss_end, pings })
+    Ok(Backlog { plan: crew.plan, over: crew.target.dress, tally, filled, caught_up, took, meters, rss_end, pings })
 }
 
 /// What reading cold conversations gave.
 pub struct ColdReads {
     /// What was played.
     pub plan: Plan,
+    /// How frames travelled.
+    pub over: Dress,
     /// Of all workers.
     pub tally: Tally,
     /// How the conversations were laid in store, if this run did it.
@@ -135,7 +141,7 @@ pub fn cold(plan: Plan, settings: &Settings, server: Watched, half: Half, rest: 
         Ok((filled, took, [before, conductor.rss()?], conductor.crew.stage.totals().pages))
     };
     let ((filled, took, rss, pages), tally, crew) = with_crew(plan, settings, server, play)?;
-    Ok(ColdReads { plan: crew.plan, tally, filled, pages, took, rss })
+    Ok(ColdReads { plan: crew.plan, over: crew.target.dress, tally, filled, pages, took, rss })
 }
 
 fn log_in(conductor: &mut Conductor<'_, '_>) -> Result<(), Failure> {
@@ -152,7 +158,7 @@ fn fill(conductor: &mut Conductor<'_, '_>) -> Result<Filled, Failure> {
     conductor.crew.stage.go_to(Step::Fill);
     conductor.wait("laying in store", wanted, |t| t.acked)?;
     let took = begin.elapsed();
-    if conductor.server.pid.is_some() {
+    if conductor.pid.is_some() {
         thread::sleep(REST);
     }
     Ok(Filled { messages: wanted, took, rss_before, rss_after: conductor.rss()? })

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::account::{Pace, Tally, Verified};
 use crate::conduct::{Memory, Outcome};
+use crate::dress::Dress;
 use crate::machine::{self, Facts};
 use crate::options::Settings;
 
@@ -41,6 +42,8 @@ pub struct Figures {
     pub scenario: &'static str,
     /// Label of the server's configuration.
     pub durability: String,
+    /// How frames travelled: tcp, ws, or ws-json.
+    pub over: Dress,
     /// Connections in all.
     pub connections: u32,
     /// Receivers of each message in group and floor.
@@ -160,6 +163,7 @@ impl Figures {
         Figures {
             scenario,
             durability: durability.to_owned(),
+            over: outcome.over,
             connections: plan.connections,
             members: (plan.joins() > 0).then_some(plan.joins()),
             payload_bytes: settings.payload_bytes,

@@ -80,7 +80,11 @@ fn scenario(f: &Figures) -> String {
         (None, None) => String::new(),
     };
     let load = if f.scenario == "idle" { String::new() } else { format!(", {} bytes, {pace}", f.payload_bytes) };
-    format!("{}: {} connections{members}{load}, {:.1} s, durability {}", f.scenario, f.connections, f.duration_s, f.durability)
+    let over = f.over.name();
+    format!(
+        "{}: {} connections{members}{load}, {over}, {:.1} s, durability {}",
+        f.scenario, f.connections, f.duration_s, f.durability
+    )
 }
 
 fn messages(t: &mut Table, f: &Figures) {

@@ -15,7 +15,6 @@ mod socket;
 mod verify;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,6 +27,7 @@ use campanile::wire::schema::{Ping, PingArgs};
 use rustix::io::Errno;
 
 use crate::account::{Board, Ledger, RandomPeers, Supply, Tally};
+use crate::dress::{Inbound, Target};
 use crate::error::Failure;
 use crate::machine;
 use crate::options::Settings;
@@ -60,7 +60,7 @@ pub struct Crew {
     /// The options.
     pub settings: Settings,
     /// The server.
-    pub target: SocketAddr,
+    pub target: Target,
     /// Steps and progress.
     pub stage: Stage,
     /// What is outstanding.
@@ -71,6 +71,13 @@ pub struct Crew {
     pub ledger: OnceLock<Ledger>,
     /// How to tell a worker that a message of its publisher is finished.
     pub posts: Vec<Post>,
+}
+
+impl Crew {
+    /// What makes the key of a connection's request for a WebSocket.
+    fn key_seed(&self, index: u32) -> u64 {
+        u64::from(self.plan.run) << 32 | u64::from(index)
+    }
 }
 
 /// A way to a worker: needed once per message whose last delivery was read by another worker.
@@ -96,6 +103,7 @@ pub struct Worker<'a> {
     letters: Receiver<Finished>,
     connections: Vec<Connection>,
     outgoing: Outgoing,
+    inbound: Inbound,
     /// Body of the next publish; the front is the header.
     body: Vec<u8>,
     /// Id of the conversation that it goes to, where each goes elsewhere.
@@ -180,7 +188,8 @@ impl<'a> Worker<'a> {
             crew,
             id,
             letters,
-            outgoing: Outgoing::default(),
+            outgoing: Outgoing::new(crew.target.dress, u64::from(plan.run) << 16 | u64::from(id)),
+            inbound: Inbound::new(crew.target.dress),
             body: vec![0x2e; crew.settings.payload_bytes],
             name: String::new(),
             recent: Recent::default(),
@@ -345,8 +354,7 @@ impl<'a> Worker<'a> {
             let local = self.sweep_next;
             self.sweep_next = (self.sweep_next + 1) % self.connections.len();
             let connection = &mut self.connections[local];
-            let logged_in = connection.is_open() && connection.state != State::LoggingIn;
-            if logged_in && now_ms.saturating_sub(connection.last_sent_ms) >= self.heartbeat_ms / 2 {
+            if connection.is_logged_in() && now_ms.saturating_sub(connection.last_sent_ms) >= self.heartbeat_ms / 2 {
                 self.outgoing.frame(connection, local as u32, 0, |b| Ping::create(b, &PingArgs {}));
             }
         }

@@ -7,6 +7,7 @@ use campanile::wire::schema::{Connect, ConnectArgs, GroupCreate, GroupCreateArgs
 use super::connection::State;
 use super::{Worker, socket};
 use crate::account::Publisher;
+use crate::dress::Answer;
 use crate::error::Failure;
 use crate::scenario::Role;
 
@@ -26,7 +27,7 @@ impl Worker<'_> {
             };
             self.to_make.pop_front();
             if let Err(cause) = self.make(ring, local) {
-                self.failure = Some(Failure::Connect { target: self.crew.target, cause });
+                self.failure = Some(Failure::Connect { target: self.crew.target.address, cause });
                 return;
             }
         }
@@ -35,14 +36,46 @@ impl Worker<'_> {
     fn make(&mut self, ring: &mut Ring, local: u32) -> std::io::Result<()> {
         let crew = self.crew;
         let connection = &mut self.connections[local as usize];
-        let source = socket::source(crew.target, crew.plan.run, connection.index, crew.settings.per_address);
-        ring.adopt(Slot(local), socket::connect(crew.target, source)?)?;
+        let source = socket::source(crew.target.address, crew.plan.run, connection.index, crew.settings.per_address);
+        ring.adopt(Slot(local), socket::connect(crew.target.address, source)?)?;
         ring.receive(Slot(local));
         connection.receiving = true;
-        connection.state = State::LoggingIn;
+        connection.said_goodbye = false;
         if connection.begun_ns == 0 {
             connection.begun_ns = crew.stage.now_ns();
         }
+        self.under_way += 1;
+        match crew.target.request(crew.key_seed(connection.index)) {
+            Some(request) => {
+                connection.state = State::Upgrading;
+                self.outgoing.request(connection, local, &request);
+            }
+            None => self.introduce(local),
+        }
+        Ok(())
+    }
+
+    /// Reads the answer to the request for a WebSocket, and gives its length once it is the right one.
+    pub(super) fn take_answer(&mut self, local: u32, bytes: &[u8]) -> Option<usize> {
+        let connection = &mut self.connections[local as usize];
+        match self.crew.target.answer(bytes, self.crew.key_seed(connection.index)) {
+            Answer::More => return None,
+            Answer::Upgraded(length) => {
+                self.introduce(local);
+                return Some(length);
+            }
+            // The server closes; that it did so during a login is followed by another attempt.
+            Answer::Later => connection.again_ns = Some(self.crew.stage.now_ns() + PAUSE_NS),
+            Answer::Refused(answer) => self.failure = Some(Failure::Refused { request: "a WebSocket", answer }),
+        }
+        None
+    }
+
+    /// Sends Connect.
+    fn introduce(&mut self, local: u32) {
+        let crew = self.crew;
+        let connection = &mut self.connections[local as usize];
+        connection.state = State::LoggingIn;
         let token = format!("dev:{}", crew.plan.user(connection.index));
         self.outgoing.frame(connection, local, SETUP_REF, |b| {
             let (token, device) = (b.create_string(&token), b.create_string("load"));
@@ -50,8 +83,6 @@ impl Worker<'_> {
                 ConnectArgs { version: PROTOCOL_VERSION, token: Some(token), device: Some(device), ..Default::default() };
             Connect::create(b, &connect)
         });
-        self.under_way += 1;
-        Ok(())
     }
 
     /// Moves connections whose pause is over to those that are to be made.
@@ -175,7 +206,7 @@ impl Worker<'_> {
     /// A connection has ended. During its login it is made again; later that is a loss.
     pub(super) fn ended_in(&mut self, local: u32, before: State) {
         let connection = &mut self.connections[local as usize];
-        if before == State::LoggingIn {
+        if matches!(before, State::Upgrading | State::LoggingIn) {
             self.under_way -= 1;
             let at = connection.again_ns.unwrap_or(self.crew.stage.now_ns() + PAUSE_NS);
             connection.again_ns = Some(at);
