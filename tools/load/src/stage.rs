@@ -68,6 +68,10 @@ pub struct Block {
     pub acked: AtomicU64,
     /// See [`crate::account::Tally`].
     pub read: AtomicU64,
+    /// See [`crate::account::Tally`]; 0 where pings are not what is measured.
+    pub pings: AtomicU64,
+    /// See `pings`.
+    pub pongs: AtomicU64,
     /// Receipts that were answered.
     pub receipts: AtomicU64,
     /// Pages read.
@@ -95,6 +99,8 @@ pub struct Totals {
     pub refused: u64,
     pub acked: u64,
     pub read: u64,
+    pub pings: u64,
+    pub pongs: u64,
     pub receipts: u64,
     pub pages: u64,
     pub caught_up: u64,
@@ -198,6 +204,8 @@ impl Stage {
             refused: sum.refused + b.refused.load(Ordering::Relaxed),
             acked: sum.acked + b.acked.load(Ordering::Relaxed),
             read: sum.read + b.read.load(Ordering::Relaxed),
+            pings: sum.pings + b.pings.load(Ordering::Relaxed),
+            pongs: sum.pongs + b.pongs.load(Ordering::Relaxed),
             receipts: sum.receipts + b.receipts.load(Ordering::Relaxed),
             pages: sum.pages + b.pages.load(Ordering::Relaxed),
             caught_up: sum.caught_up + b.caught_up.load(Ordering::Relaxed),
@@ -210,10 +218,10 @@ impl Stage {
 }
 
 impl Totals {
-    /// Whether every publish was answered, and every delivery of those that were taken was read.
+    /// Whether every publish and ping was answered, and every delivery of publishes that were taken was read.
     pub fn is_settled(&self, fan_out: u64) -> bool {
         let taken = self.attempts - self.refused;
-        self.acked >= taken && self.read >= taken * fan_out
+        self.acked >= taken && self.read >= taken * fan_out && self.pongs >= self.pings
     }
 }
 
@@ -244,6 +252,7 @@ mod tests {
         assert!(t.is_settled(3));
         assert!(!t.is_settled(4));
         assert!(!Totals { acked: 3, ..t }.is_settled(3));
+        assert!(!Totals { pings: 1, ..t }.is_settled(3));
     }
 
     #[test]

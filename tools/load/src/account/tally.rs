@@ -22,6 +22,10 @@ pub struct Tally {
     pub acked: u64,
     /// Deliveries read, each message once per receiver (all).
     pub read: u64,
+    /// Pings sent once logged in (all).
+    pub pings: u64,
+    /// Answers to them (all).
+    pub pongs: u64,
     /// Publishes sent and not refused (measured).
     pub sent_measured: u64,
     /// Acks (measured).
@@ -74,6 +78,8 @@ impl Default for Tally {
             refused: 0,
             acked: 0,
             read: 0,
+            pings: 0,
+            pongs: 0,
             sent_measured: 0,
             acked_measured: 0,
             delivered_measured: 0,
@@ -113,6 +119,12 @@ impl Tally {
             self.acked_measured += 1;
             self.ack_latency.saturating_record(now_ns.saturating_sub(attempt.intended_ns));
         }
+    }
+
+    /// A publish was sent to a server that acknowledges nothing.
+    pub fn unasked(&mut self, attempt: Attempt, measured: &Range<u64>) {
+        self.acked += 1;
+        self.acked_measured += u64::from(measured.contains(&attempt.intended_ns));
     }
 
     /// A publish was refused: it was not sent, as far as anyone but its sender knows.
@@ -160,6 +172,8 @@ impl Tally {
         self.refused += other.refused;
         self.acked += other.acked;
         self.read += other.read;
+        self.pings += other.pings;
+        self.pongs += other.pongs;
         self.sent_measured += other.sent_measured;
         self.acked_measured += other.acked_measured;
         self.delivered_measured += other.delivered_measured;

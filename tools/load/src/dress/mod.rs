@@ -1,5 +1,5 @@
 //! How frames travel: one after the other over TCP, or each in a WebSocket message, as it is or as JSON. Nothing outside of here knows, but for the
-//! moment in which a connection becomes a WebSocket.
+//! moment in which a connection becomes a WebSocket. Other servers have no frames; what they get instead travels here too.
 
 mod frame;
 mod upgrade;
@@ -11,6 +11,7 @@ use campanile::wire::schema::Frame;
 use campanile::wire::{Malformed, Split, read, split};
 use serde::Serialize;
 
+use crate::peers::Peer;
 use frame::{Front, Masks, Opcode, front};
 pub use upgrade::Answer;
 
@@ -25,14 +26,17 @@ pub enum Dress {
     Tcp,
     /// Frames in binary messages of a WebSocket.
     Binary,
+    /// No frames: the words of another server's protocol.
+    Peer(Peer),
 }
 
 impl Dress {
     /// The sub-protocol; none over TCP.
     fn protocol(self) -> Option<&'static str> {
         match self {
-            Dress::Tcp => None,
             Dress::Binary => Some("campanile.v1.fb"),
+            Dress::Peer(peer) if peer.is_websocket() => Some("campanile.load"),
+            Dress::Tcp | Dress::Peer(_) => None,
         }
     }
 
@@ -41,6 +45,7 @@ impl Dress {
         match self {
             Dress::Tcp => "tcp",
             Dress::Binary => "ws",
+            Dress::Peer(peer) => peer.name(),
         }
     }
 }
@@ -68,6 +73,11 @@ impl Target {
     /// A server that speaks TCP.
     pub fn tcp(address: SocketAddr) -> Target {
         Target { address, host: address.to_string(), path: "/".to_owned(), dress: Dress::Tcp }
+    }
+
+    /// Whether it is another server.
+    pub fn is_peer(&self) -> bool {
+        matches!(self.dress, Dress::Peer(_))
     }
 
     /// What must be sent before the first frame, if anything. `seed`: another one for each connection.
@@ -100,12 +110,18 @@ impl Outbound {
     /// A frame as it travels. It stands until the next call.
     pub fn frame<'a>(&'a mut self, frame: &'a [u8]) -> &'a [u8] {
         match self.dress {
-            Dress::Tcp => frame,
             Dress::Binary => self.message(Opcode::Binary, frame),
+            Dress::Peer(peer) if peer.is_websocket() => self.message(Opcode::Binary, frame),
+            Dress::Tcp | Dress::Peer(_) => frame,
         }
     }
 
-    /// The answer to a ping of the WebSocket itself.
+    /// A ping of the WebSocket itself.
+    pub fn ping(&mut self) -> &[u8] {
+        self.message(Opcode::Ping, &[])
+    }
+
+    /// The answer to one.
     pub fn pong(&mut self, payload: &[u8]) -> &[u8] {
         self.message(Opcode::Pong, payload)
     }
@@ -157,7 +173,8 @@ impl Dress {
                     Split::TooLarge => Arrived::Wrong,
                 };
             }
-            Dress::Binary => Opcode::Binary,
+            // Of another server's stream [`Peer::hear`] says what stands at its front.
+            Dress::Binary | Dress::Peer(_) => Opcode::Binary,
         };
         let (opcode, payload) = match front(bytes) {
             Front::More => return Arrived::More,
