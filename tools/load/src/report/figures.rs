@@ -241,11 +241,11 @@ impl Figures {
         !matches!(self.scenario, "idle" | "echo-floor")
     }
 
-    /// Whether every message came once, in order, over connections that stayed, and was found again where it was looked for.
+    /// Whether every message came once, in order, over connections that stayed, was acknowledged, and was found again where it was looked for.
     pub fn is_clean(&self) -> bool {
         let troubles = self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects;
         let unanswered = self.heartbeat_ms.is_some() && self.pongs != self.pings;
-        troubles == 0 && !unanswered && self.verified.as_ref().is_none_or(Verified::is_clean)
+        troubles == 0 && !unanswered && !self.drain_gave_up && self.verified.as_ref().is_none_or(Verified::is_clean)
     }
 }
 

@@ -24,8 +24,9 @@ impl Worker<'_> {
         self.outgoing.words(connection, local, |out| peer.hello(&user, out));
         match connection.role {
             Role::Idle => self.outgoing.words(connection, local, |out| peer.join(&plan.group_id(), out)),
-            Role::Owner | Role::Member => {}
-            Role::Pair(_) | Role::Anyone | Role::Filler | Role::Late => {
+            Role::Member => {}
+            // An owner listens for acks.
+            Role::Owner | Role::Pair(_) | Role::Anyone | Role::Filler | Role::Late => {
                 self.outgoing.words(connection, local, |out| peer.listen(&user, out));
             }
         }
