@@ -8,7 +8,7 @@
 //! | nats | subjects | direct: the peer's reply to the request. Fan-out: nothing; the server has no ack |
 //! | jetstream | subjects, which a stream in memory keeps | the stream's ack |
 //! | mqtt | topics, QoS 0 | PUBACK: messages are published with QoS 1 |
-//! | broker | a WebSocket broker that is written for this: `tools/compare/broker.cpp`, `examples/broker.rs` | its ack |
+//! | broker | a WebSocket broker that is written for this: `tools/compare/broker` | its ack |
 //! | echo | none | |
 
 mod broker;

@@ -1,5 +1,5 @@
 // A broker over uWebSockets, as lean as its users would write it: topics are its own, and direct messages go by name. What it speaks stands in
-// tools/load/src/peers/broker.rs. Built by uwebsockets.py; `broker PORT` serves on the loopback address until it is ended.
+// tools/load/src/peers/broker.rs. Built by tools/compare/uwebsockets.py; `broker PORT` serves on the loopback address until it is ended.
 
 #include <cstdlib>
 #include <iostream>
