@@ -66,6 +66,11 @@ impl Effects {
         self.open.append(self.encoder.frame(reference, build))
     }
 
+    /// Encodes a frame that nobody shares. It stands until the next one.
+    pub fn frame_apart<V: Verb>(&mut self, reference: u64, build: impl FnOnce(&mut Fbb) -> flatbuffers::WIPOffset<V>) -> &[u8] {
+        self.encoder.frame(reference, build)
+    }
+
     /// Encodes a record as `viewer` sees it.
     pub fn message(&mut self, key: &Key, viewer: &str, record: &Record) -> Segment {
         self.frame(0, |b| message(b, key.address(viewer), record))

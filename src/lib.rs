@@ -36,6 +36,8 @@ pub mod doctor;
 pub mod effects;
 pub mod id;
 #[cfg(feature = "server")]
+pub mod json;
+#[cfg(feature = "server")]
 pub mod limits;
 #[cfg(feature = "server")]
 pub mod mesh;
@@ -64,3 +66,5 @@ pub mod store;
 #[cfg(feature = "server")]
 pub mod timer;
 pub mod wire;
+#[cfg(feature = "server")]
+pub mod ws;

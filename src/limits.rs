@@ -35,6 +35,9 @@ settings! {
         send_stall_timeout_ms: u32 = 30_000, in 100..=3_600_000; "ms"
         /// Largest frame from a client, without its size prefix; a larger one is closed with `frame_too_large` before it is read.
         frame_bytes_max: u32 = 73_728, in 8192..=16_777_216; "bytes"
+        /// Longest request of a WebSocket client, up to the end of its headers; a longer one is answered 431 and closed. Cookies of other servers on the
+        /// same host come with it.
+        upgrade_bytes_max: u32 = 16_384, in 1024..=1_048_576; "bytes"
         /// Largest body of a message; a larger one is answered `body_too_large`.
         body_bytes_max: u32 = 65_536, in 1..=16_777_216; "bytes"
         /// What may wait for one session to read it; above that it is closed with `slow_consumer` and resumes by its cursor.

@@ -22,10 +22,12 @@ use crate::control::metrics::{self, Metrics};
 use crate::control::{self, Backups, Health, Phase};
 use crate::conversation::{Durability, Policies};
 use crate::mesh::lanes::{Doorbell, Lanes};
+use crate::net::PROTOCOLS;
 use crate::ring::RingHandle;
 use crate::shard::{self, Blueprint, Hosted, Stop};
 use crate::slot::{ShardId, Slots};
 use crate::store::disk::{Manifest, OpenError, Opening, ShardStore, StoreOptions, Stores};
+use crate::ws::Rules;
 
 /// Connections that the kernel completes before the server accepts them (bounded by net.core.somaxconn).
 const BACKLOG: i32 = 4096;
@@ -86,10 +88,18 @@ impl std::error::Error for StartError {}
 pub fn serve(config: Config) -> Result<(), StartError> {
     let signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| StartError::Thread { what: "signal handling", error })?;
     let listen = |what, address| move |error| StartError::Listen { what, address, error };
-    let listeners = once_free(|| listeners(config.tcp, config.shards)).map_err(listen("tcp", config.tcp))?;
+    let listeners = once_free(|| listeners_on(config.tcp, config.shards)).map_err(listen("tcp", config.tcp))?;
     let ops = once_free(|| TcpListener::bind(config.ops)).map_err(listen("ops", config.ops))?;
     let tcp_address = listeners[0].local_addr().map_err(listen("tcp", config.tcp))?;
     let ops_address = ops.local_addr().map_err(listen("ops", config.ops))?;
+    let (ws, ws_address): (Vec<_>, _) = match config.ws {
+        None => ((0..config.shards).map(|_| None).collect(), None),
+        Some(address) => {
+            let sockets = once_free(|| listeners_on(address, config.shards)).map_err(listen("ws", address))?;
+            let bound = sockets[0].local_addr().map_err(listen("ws", address))?;
+            (sockets.into_iter().map(Some).collect(), Some(bound))
+        }
+    };
 
     let manifest = config.policies.any_on_disk().then(|| open_directory(&config)).transpose().map_err(StartError::Store)?;
     let placement = Placement::of(&config, manifest.as_ref())?;
@@ -118,10 +128,11 @@ pub fn serve(config: Config) -> Result<(), StartError> {
         }
     };
     let stop = Arc::new(Stop::default());
-    let shards = start_shards(&config, placement, listeners, disks, &bells, &metrics, &stop)?;
+    let doors: Vec<(TcpListener, Option<TcpListener>)> = listeners.into_iter().zip(ws).collect();
+    let shards = start_shards(&config, placement, doors, upgrade_rules(&config, ops_address), disks, &bells, &metrics, &stop)?;
 
     health.set(Phase::Ready);
-    announce(&config, kept.as_deref(), tcp_address, ops_address);
+    announce(&config, kept.as_deref(), tcp_address, ws_address, ops_address);
     let waiter = stop_on_signal(signals, stop, bells, health.clone(), config.limits.stop_grace_ms);
     let result = shards.into_iter().try_for_each(|shard| shard.join().map_err(StartError::Shard));
     backups.stop();
@@ -210,7 +221,7 @@ fn once_free<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
 }
 
 /// One listener for each shard, on the same address. It is bound once without SO_REUSEPORT, so that a second server there is refused.
-fn listeners(address: SocketAddr, shards: usize) -> io::Result<Vec<TcpListener>> {
+fn listeners_on(address: SocketAddr, shards: usize) -> io::Result<Vec<TcpListener>> {
     let first = listener(address, false)?;
     let address = TcpListener::from(first.try_clone()?).local_addr()?;
     drop(first);
@@ -237,7 +248,8 @@ fn listener(address: SocketAddr, share_port: bool) -> io::Result<OwnedFd> {
 fn start_shards(
     config: &Config,
     placement: Placement,
-    listeners: Vec<TcpListener>,
+    doors: Vec<(TcpListener, Option<TcpListener>)>,
+    rules: Rules,
     disks: Vec<Option<ShardStore>>,
     bells: &Arc<[Doorbell]>,
     metrics: &Metrics,
@@ -245,16 +257,18 @@ fn start_shards(
 ) -> Result<Vec<Hosted>, StartError> {
     let thread = |what| move |error| StartError::Thread { what, error };
     let lanes = Lanes::mesh(config.limits.lane_places(config.shards) as usize, bells);
-    let limits = Arc::new(config.limits.clone());
+    let (limits, rules) = (Arc::new(config.limits.clone()), Arc::new(rules));
     let Placement { slots, first_epoch, seed } = placement;
 
     let mut shards = Vec::new();
     let mut starting = Vec::new();
-    for (((id, listener), lanes), disk) in (0..).zip(listeners).zip(lanes).zip(disks) {
+    for (((id, (listener, ws)), lanes), disk) in (0..).zip(doors).zip(lanes).zip(disks) {
         let blueprint = Blueprint {
             id,
             cpu: config.shard_cpus[id as usize],
             listener,
+            ws,
+            rules: rules.clone(),
             lanes,
             slots,
             limits: limits.clone(),
@@ -282,6 +296,17 @@ fn start_shards(
     Ok(shards)
 }
 
+/// Who may connect by WebSocket, and where those find the page who came with a browser.
+fn upgrade_rules(config: &Config, ops: SocketAddr) -> Rules {
+    Rules {
+        hosts: config.ws_hosts.clone(),
+        origins: config.ws_origins.clone(),
+        head_bytes_max: config.limits.upgrade_bytes_max as usize,
+        protocols: PROTOCOLS,
+        page: format!("http://{ops}/"),
+    }
+}
+
 /// Room for the connections that may be there, for those that are told that the server is full, and for those that are closing.
 fn ring_slots(config: &Config) -> u32 {
     const SPARE: u32 = 64;
@@ -291,17 +316,19 @@ fn ring_slots(config: &Config) -> u32 {
 }
 
 /// Says what listens where, and what to do next.
-fn announce(config: &Config, dir: Option<&Path>, tcp: SocketAddr, ops: SocketAddr) {
+fn announce(config: &Config, dir: Option<&Path>, tcp: SocketAddr, ws: Option<SocketAddr>, ops: SocketAddr) {
     let cpus = config.shard_cpus.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let (name, limits) = (env!("CARGO_PKG_VERSION"), &config.limits);
     let text = format!(
         "campanile {name} is ready\n  \
          clients    tcp://{tcp}\n  \
+         websocket  {}\n  \
          operators  http://{ops}  (/healthz /readyz /metrics /backup)\n  \
          shards     {} on cpu {cpus}, {} connections at most\n  \
          messages   {}\n  \
          identity   development: whoever says dev:alice is alice. Do not let strangers reach this port.\n  \
          try        cargo run --release -p campanile-cli -- --user alice --target tcp://{tcp}\n",
+        ws.map_or("none".into(), |ws| format!("ws://{ws}  ({})", PROTOCOLS.join(", "))),
         config.shards,
         limits.connections_max,
         where_messages_are(config, dir)

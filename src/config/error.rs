@@ -77,13 +77,15 @@ pub enum ConfigError {
     Limits(Contradiction),
     /// An address that others can reach, in development identity.
     Reachable {
-        /// `tcp` or `ops`.
+        /// `tcp`, `ws` or `ops`.
         name: &'static str,
         /// Its value.
         address: SocketAddr,
     },
-    /// Both listeners on one address.
+    /// Two listeners on one address.
     SameAddress {
+        /// The settings.
+        names: [&'static str; 2],
         /// That address.
         address: SocketAddr,
     },
@@ -140,7 +142,9 @@ impl fmt::Display for ConfigError {
                 "{name} = {address} is not a loopback address, and in development identity anyone can log in as anyone; \
                  listen on 127.0.0.1, or give --insecure if everyone who reaches it may do that"
             ),
-            Self::SameAddress { address } => write!(f, "tcp and ops are both {address}; give one of them another port"),
+            Self::SameAddress { names: [one, other], address } => {
+                write!(f, "{one} and {other} are both {address}; give one of them another port")
+            }
             Self::Cpu { cpu, allowed } => {
                 write!(
                     f,

@@ -29,6 +29,7 @@ pub use span::Span;
 
 use crate::conversation::Policies;
 use crate::limits::Limits;
+use crate::ws::Names;
 use setting::settings;
 
 /// Partitions of the store at most: each is a database with threads and buffers of its own.
@@ -39,6 +40,14 @@ settings! {
     pub struct Base {
         /// Where clients connect: frames over TCP.
         tcp: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7400)); "address"
+        /// Where browsers and scripts connect: WebSocket, with frames in binary messages or JSON in text. Empty: nowhere.
+        ws: Option<SocketAddr> = Some(SocketAddr::from(([127, 0, 0, 1], 7401))); "address"
+        /// Names by which WebSocket clients may call this server, with commas between them, whatever the port; others are answered 403, so that no page
+        /// can reach it by a name of its own (DNS rebinding). *: any.
+        ws_hosts: Names = Names::of("localhost,127.0.0.1,[::1]"); "names"
+        /// Origins like https://chat.example.org whose pages may connect, besides pages from the host that they connect to, whatever the port; others are
+        /// answered 403. Clients that are no browsers send no origin, and are let in. *: any.
+        ws_origins: Names = Names::default(); "origins"
         /// Where operators look: health, readiness and metrics over HTTP.
         ops: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7402)); "address"
         /// Threads that carry users and conversations. 0: one per processor in `cpus`; above four processors one in eight is left to
@@ -63,6 +72,12 @@ settings! {
 pub struct Config {
     /// Where clients connect.
     pub tcp: SocketAddr,
+    /// Where browsers and scripts connect, if they may.
+    pub ws: Option<SocketAddr>,
+    /// See [`Base`].
+    pub ws_hosts: Names,
+    /// See [`Base`].
+    pub ws_origins: Names,
     /// Where operators look.
     pub ops: SocketAddr,
     /// How many shards there are; at least 1.
@@ -94,13 +109,17 @@ impl Config {
     /// Settings that contradict each other, the machine, or the development identity.
     pub fn resolve(base: &Base, limits: &Limits, policies: Policies, allowed: &[usize]) -> Result<Self, ConfigError> {
         limits.check()?;
-        for (name, address) in [("tcp", base.tcp), ("ops", base.ops)] {
+        let listeners: Vec<_> = [("tcp", Some(base.tcp)), ("ws", base.ws), ("ops", Some(base.ops))]
+            .into_iter()
+            .filter_map(|(name, a)| Some((name, a?)))
+            .collect();
+        for (index, &(name, address)) in listeners.iter().enumerate() {
             if !address.ip().is_loopback() && !base.insecure {
                 return Err(ConfigError::Reachable { name, address });
             }
-        }
-        if base.tcp == base.ops && base.tcp.port() != 0 {
-            return Err(ConfigError::SameAddress { address: base.tcp });
+            if let Some(&(other, _)) = listeners[..index].iter().find(|(_, other)| *other == address && address.port() != 0) {
+                return Err(ConfigError::SameAddress { names: [other, name], address });
+            }
         }
         let cpus = placement::usable(&base.cpus, allowed)?;
         let shards = match base.shards {
@@ -114,6 +133,9 @@ impl Config {
         };
         Ok(Self {
             tcp: base.tcp,
+            ws: base.ws,
+            ws_hosts: base.ws_hosts.clone(),
+            ws_origins: base.ws_origins.clone(),
             ops: base.ops,
             shards,
             cpus,
@@ -161,12 +183,22 @@ mod tests {
         }
         let ops = Base { ops: "0.0.0.0:1".parse().unwrap(), ..Base::default() };
         assert!(resolve(ops).unwrap_err().to_string().contains("ops"));
+        let ws = Base { ws: "0.0.0.0:1".parse().ok(), ..Base::default() };
+        assert!(resolve(ws).unwrap_err().to_string().contains("ws = 0.0.0.0:1"));
     }
 
     #[test]
     fn one_address_cannot_serve_twice() {
-        let base = Base { ops: Base::default().tcp, ..Base::default() };
-        assert!(matches!(resolve(base), Err(ConfigError::SameAddress { .. })));
+        let default = Base::default();
+        for base in [
+            Base { ops: default.tcp, ..default.clone() },
+            Base { ws: Some(default.tcp), ..default.clone() },
+            Base { ops: default.ws.unwrap(), ..default.clone() },
+        ] {
+            assert!(matches!(resolve(base), Err(ConfigError::SameAddress { .. })));
+        }
+        let any = "127.0.0.1:0".parse().unwrap();
+        assert!(resolve(Base { tcp: any, ws: Some(any), ops: any, ..default }).is_ok());
     }
 
     #[test]

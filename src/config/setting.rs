@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use crate::ws::Names;
+
 /// One setting, as the sources of values and `--print-config` see it. `S` is the struct that holds it.
 #[derive(Debug)]
 pub struct Setting<S> {
@@ -114,6 +116,31 @@ impl Value for SocketAddr {
 
     fn show(&self) -> String {
         format!("\"{self}\"")
+    }
+}
+
+/// Empty: none.
+impl Value for Option<SocketAddr> {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            Ok(None)
+        } else {
+            SocketAddr::read(text).map(Some).map_err(|expected| format!("{expected}, or empty"))
+        }
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(|| "\"\"".into(), Value::show)
+    }
+}
+
+impl Value for Names {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.chars().any(char::is_control) { Err("names with commas between them".into()) } else { Ok(Names::of(text)) }
+    }
+
+    fn show(&self) -> String {
+        toml::Value::from(self.to_string()).to_string()
     }
 }
 

@@ -323,7 +323,8 @@ mod tests {
             (settled.base.values.shards, settled.limits.values.heartbeat_ms, settled.limits.values.resume_max),
             (3, 2000, 7)
         );
-        assert_eq!(settled.base.origins[2], Origin::CommandLine);
+        let shards = Base::SETTINGS.iter().position(|setting| setting.name == "shards").unwrap();
+        assert_eq!(settled.base.origins[shards], Origin::CommandLine);
         written.options.clear();
         assert_eq!(settle(&written).unwrap().base.values.shards, 2);
         written.environment.clear();

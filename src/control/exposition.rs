@@ -48,10 +48,16 @@ impl Collector for Blocks {
         for plain in PARTITION_PLAIN {
             encode_plain(plain, "partition", self.partitions.iter().map(|block| &**block), &mut encoder)?;
         }
-        let labelled: [(&str, &str, &str, LabelledReader); 3] = [
+        let labelled: [(&str, &str, &str, LabelledReader); 5] = [
             ("drops", "reason", "Events and messages that were left out.", |metrics| metrics.drops().to_vec()),
             ("closes", "code", "Connections that ended; code peer: the peer ended it.", |metrics| metrics.closes().collect()),
             ("errors", "code", "Requests that were answered with an error.", |metrics| metrics.errors().collect()),
+            ("upgrade_refusals", "reason", "Requests that were not upgraded to WebSocket.", |metrics| {
+                metrics.upgrade_refusals().collect()
+            }),
+            ("websocket_faults", "fault", "WebSockets that ended because the peer broke a rule.", |metrics| {
+                metrics.websocket_faults().collect()
+            }),
         ];
         for (name, label, help, read) in labelled {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
@@ -159,7 +165,7 @@ mod tests {
         let text = text(&registry(for_shards(1), for_partitions(1))).unwrap();
         let helps: Vec<&str> = text.lines().filter(|line| line.starts_with("# HELP")).collect();
         let names: std::collections::HashSet<&str> = helps.iter().filter_map(|line| line.split(' ').nth(2)).collect();
-        assert_eq!(names.len(), PLAIN.len() + PARTITION_PLAIN.len() + 3);
+        assert_eq!(names.len(), PLAIN.len() + PARTITION_PLAIN.len() + 5);
         assert!(helps.iter().all(|line| !line.contains("..") && line.ends_with('.')), "{helps:#?}");
     }
 }

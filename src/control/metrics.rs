@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 
 use crate::wire::schema::{self, CloseCode, ErrorCode};
+use crate::ws::{Fault, Refusal};
 
 /// The blocks of all shards; a shard's index is its number.
 pub type Metrics = Arc<[CachePadded<ShardMetrics>]>;
@@ -178,7 +179,7 @@ const fn schema_len<T, const N: usize>(_: &[T; N]) -> usize {
     N
 }
 
-/// One counter for each code of an enum of the schema. An unknown code counts as the first, `none`.
+/// One counter for each code of an enum. An unknown code of the schema counts as its first, `none`.
 #[derive(Debug)]
 struct ByCode<const N: usize>([Counter; N]);
 
@@ -274,6 +275,8 @@ plain_metrics! {
         handoffs: Counter,
         /// Connections that were accepted here.
         accepts: Counter,
+        /// WebSockets that were agreed on here.
+        upgrades: Counter,
         /// Times that accepting paused because the process or the machine had no file descriptor left (EMFILE, ENFILE).
         accept_backoffs: Counter,
         /// Times that a receive found no free receive buffer (ENOBUFS) and was armed again.
@@ -292,6 +295,8 @@ plain_metrics! {
         closes: ByCode<CLOSE_CODES>,
         closes_by_peer: Counter,
         errors: ByCode<ERROR_CODES>,
+        upgrade_refusals: ByCode<{ Refusal::ALL.len() }>,
+        websocket_faults: ByCode<{ Fault::ALL.len() }>,
     }
     const PLAIN;
 }
@@ -404,6 +409,16 @@ impl ShardMetrics {
         self.errors.0[position(&error_codes(), code)].inc();
     }
 
+    /// Counts a request that was not upgraded to WebSocket.
+    pub fn upgrade_refused(&self, refusal: Refusal) {
+        self.upgrade_refusals.0[refusal as usize].inc();
+    }
+
+    /// Counts a WebSocket that ended because its peer broke a rule.
+    pub fn websocket_fault(&self, fault: Fault) {
+        self.websocket_faults.0[fault as usize].inc();
+    }
+
     /// What was left out, by reason.
     #[must_use]
     pub fn drops(&self) -> [(&'static str, u64); DropReason::ALL.len()] {
@@ -415,6 +430,16 @@ impl ShardMetrics {
         let by_us = close_codes().into_iter().zip(&self.closes.0);
         let by_us = by_us.map(|(code, counter)| (code.variant_name().unwrap_or("none"), counter.get()));
         by_us.chain(std::iter::once(("peer", self.closes_by_peer.get())))
+    }
+
+    /// Requests that were not upgraded to WebSocket, by reason.
+    pub fn upgrade_refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Refusal::ALL.iter().zip(&self.upgrade_refusals.0).map(|(refusal, counter)| (refusal.name(), counter.get()))
+    }
+
+    /// WebSockets that ended because their peer broke a rule, by rule.
+    pub fn websocket_faults(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Fault::ALL.iter().zip(&self.websocket_faults.0).map(|(fault, counter)| (fault.name(), counter.get()))
     }
 
     /// Requests that were answered with an error, by error code. `none` is none.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::conversation::{Content, Key, Name, Record};
+use crate::net::Dress;
 use crate::ring::Slot;
 use crate::slot::ShardId;
 use crate::wire::schema::{Direction, ErrorCode, ReceiptKind, Role, SkipReason};
@@ -438,7 +439,9 @@ pub enum Event {
 pub struct HandedOver {
     /// Where the socket is now.
     pub slot: Slot,
-    /// All that it has sent so far, the connect frame first.
+    /// What it speaks.
+    pub dress: Dress,
+    /// The connect frame, and then all that it has sent behind that.
     pub bytes: Vec<u8>,
     /// When it must have logged in, in the receiver's own clock's terms: so many ms are left.
     pub login_left_ms: u64,

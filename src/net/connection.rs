@@ -1,6 +1,6 @@
 //! One connection: its phase, its partial frame, its outbox, its deadlines. It decides; the shard's loop acts.
 
-use super::Outbox;
+use super::{Dress, Outbox};
 use crate::clock::Now;
 use crate::limits::Limits;
 use crate::mesh::SessionKey;
@@ -8,6 +8,7 @@ use crate::session::LoginKey;
 use crate::slot::ShardId;
 use crate::wire::schema::{CloseCode, Frame};
 use crate::wire::{Split, read, split};
+use crate::ws::Incoming;
 
 /// How long a peer that was told to go may take to read that and go.
 const GOODBYE_MS: u64 = 1000;
@@ -22,7 +23,7 @@ pub enum Phase {
         /// When it must have logged in (monotonic ms).
         deadline_ms: u64,
     },
-    /// On its way to another ring's table.
+    /// On its way to another ring's table, as soon as nothing is being sent any more.
     Moving {
         /// The user's home.
         to: ShardId,
@@ -57,6 +58,8 @@ pub enum Phase {
 pub struct Connection {
     /// Where it is in its life.
     pub phase: Phase,
+    /// What it speaks.
+    pub dress: Dress,
     /// What waits to be sent.
     pub outbox: Outbox,
     /// The beginning of a frame that is not whole yet.
@@ -75,6 +78,8 @@ pub struct Connection {
     pub is_shut: bool,
     /// Reading stopped because answers had no room.
     pub is_paused: bool,
+    /// It broke the protocol or said that it goes, and will be told to in this turn: what follows is not looked at.
+    pub is_leaving: bool,
     /// It was pinged since it was last heard.
     is_pinged: bool,
     /// The session wants to know when everything was sent.
@@ -88,6 +93,8 @@ pub struct Connection {
 #[derive(Debug)]
 struct Partial {
     bytes: Vec<u8>,
+    /// What was taken from a WebSocket's bytes before those.
+    incoming: Option<Box<Incoming>>,
     began_ms: u64,
 }
 
@@ -117,9 +124,10 @@ pub enum Due {
 
 impl Connection {
     /// A new connection that must log in by `deadline_ms`.
-    pub fn new(stamp: u32, now: Now, deadline_ms: u64) -> Connection {
+    pub fn new(stamp: u32, dress: Dress, now: Now, deadline_ms: u64) -> Connection {
         Connection {
             phase: Phase::Login { deadline_ms },
+            dress,
             outbox: Outbox::default(),
             partial: None,
             heard_ms: now.mono_ms,
@@ -129,6 +137,7 @@ impl Connection {
             asked: 0,
             is_shut: false,
             is_paused: false,
+            is_leaving: false,
             is_pinged: false,
             tell_drained: false,
             is_dirty: false,
@@ -164,11 +173,22 @@ impl Connection {
         self.partial.take().map(|partial| partial.bytes).unwrap_or_default()
     }
 
+    /// Takes what was taken from a WebSocket's bytes before those that wait. To be called before [`Self::take_partial`].
+    pub fn take_incoming(&mut self) -> Incoming {
+        self.partial.as_mut().and_then(|partial| partial.incoming.take()).map_or_else(Incoming::default, |incoming| *incoming)
+    }
+
     /// Keeps bytes until there are more. `is_new_frame`: the frame that they begin began now.
     pub fn keep_partial(&mut self, bytes: Vec<u8>, is_new_frame: bool, began_ms: u64, now: Now) {
-        if !bytes.is_empty() {
+        self.keep_unread(Incoming::default(), bytes, is_new_frame, began_ms, now);
+    }
+
+    /// The same for a WebSocket, with the message that is unfinished.
+    pub fn keep_unread(&mut self, incoming: Incoming, bytes: Vec<u8>, is_new_frame: bool, began_ms: u64, now: Now) {
+        let incoming = (!incoming.is_idle()).then(|| Box::new(incoming));
+        if !bytes.is_empty() || incoming.is_some() {
             let began_ms = if is_new_frame { now.mono_ms } else { began_ms };
-            self.partial = Some(Box::new(Partial { bytes, began_ms }));
+            self.partial = Some(Box::new(Partial { bytes, incoming, began_ms }));
         }
     }
 
@@ -199,8 +219,8 @@ impl Connection {
     }
 
     /// It has been told to go.
-    pub fn begin_goodbye(&mut self, code: CloseCode, now: Now) {
-        let wait_ms = if code == CloseCode::slow_consumer { SLOW_GOODBYE_MS } else { GOODBYE_MS };
+    pub fn begin_goodbye(&mut self, reads_slowly: bool, now: Now) {
+        let wait_ms = if reads_slowly { SLOW_GOODBYE_MS } else { GOODBYE_MS };
         self.phase = Phase::Goodbye { deadline_ms: now.mono_ms + wait_ms };
         self.partial = None;
         self.tell_drained = false;
@@ -218,6 +238,10 @@ impl Connection {
             Phase::Login { deadline_ms } if now.mono_ms >= deadline_ms => Due::Close(CloseCode::login_timeout),
             // Not the peer's fault.
             Phase::Loading { deadline_ms, .. } if now.mono_ms >= deadline_ms => Due::Close(CloseCode::overloaded),
+            // Its answer to the upgrade was never taken by the kernel, which has room for much more.
+            Phase::Moving { deadline_ms, .. } if self.asked == 0 && now.mono_ms >= deadline_ms => {
+                Due::Close(CloseCode::overloaded)
+            }
             Phase::Goodbye { deadline_ms } if now.mono_ms >= deadline_ms => Due::Abandon,
             Phase::Active { .. } => {
                 let stalled = self.outbox.is_in_flight() && passed(self.send_began_ms, limits.send_stall_timeout_ms);
@@ -267,7 +291,7 @@ mod tests {
     }
 
     fn active() -> Connection {
-        let mut connection = Connection::new(1, at(1000), 6000);
+        let mut connection = Connection::new(1, Dress::Tcp, at(1000), 6000);
         connection.phase = Phase::Active { session: SessionKey { index: 0, generation: 0 } };
         connection
     }
@@ -275,7 +299,7 @@ mod tests {
     #[test]
     fn a_peer_that_never_logs_in_is_closed() {
         let limits = Limits::default();
-        let mut connection = Connection::new(1, at(1000), 6000);
+        let mut connection = Connection::new(1, Dress::Tcp, at(1000), 6000);
         assert_eq!(connection.look_again_ms(at(1000), &limits), 6000);
         assert_eq!(connection.due(at(5999), &limits), Due::Nothing);
         assert_eq!(connection.due(at(6000), &limits), Due::Close(CloseCode::login_timeout));
@@ -284,7 +308,7 @@ mod tests {
     #[test]
     fn one_whose_user_is_not_loaded_in_time_may_come_back() {
         let limits = Limits::default();
-        let mut connection = Connection::new(1, at(1000), 6000);
+        let mut connection = Connection::new(1, Dress::Tcp, at(1000), 6000);
         connection.phase = Phase::Loading { login: LoginKey::default(), deadline_ms: 6000 };
         assert_eq!((connection.login(), connection.session()), (Some(LoginKey::default()), None));
         assert_eq!(connection.look_again_ms(at(1000), &limits), 6000);
@@ -333,7 +357,7 @@ mod tests {
     fn one_that_was_told_to_go_is_given_a_second() {
         let limits = Limits::default();
         let mut connection = active();
-        connection.begin_goodbye(CloseCode::logged_out, at(2000));
+        connection.begin_goodbye(false, at(2000));
         assert_eq!(connection.due(at(2999), &limits), Due::Nothing);
         assert_eq!(connection.due(at(3000), &limits), Due::Abandon);
     }

@@ -53,6 +53,16 @@ impl Segment {
         &all[self.start as usize..self.end as usize]
     }
 
+    /// Whether both are the same run of the same bytes.
+    pub fn is_same(&self, other: &Segment) -> bool {
+        (self.start, self.end) == (other.start, other.end) && Rc::ptr_eq(&self.batch, &other.batch)
+    }
+
+    /// A number that is equal for those that are the same, and mostly differs for others.
+    pub fn fingerprint(&self) -> usize {
+        (Rc::as_ptr(&self.batch) as usize >> 4).wrapping_mul(31) ^ self.start as usize
+    }
+
     /// Grows this segment by `next` if that begins where this one ends. Says whether it did.
     pub fn merge(&mut self, next: &Segment) -> bool {
         let follows = self.end == next.start && Rc::ptr_eq(&self.batch, &next.batch);

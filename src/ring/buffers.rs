@@ -50,6 +50,13 @@ impl Buffers {
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(id.0 as usize * self.buffer_bytes), length) }
     }
 
+    /// The same, to be changed where it lies.
+    pub(super) fn bytes_mut(&mut self, id: BufferId, length: usize) -> &mut [u8] {
+        assert!(id.0 < self.count && length <= self.buffer_bytes);
+        // SAFETY: as in `bytes`; and since `self` is borrowed mutably, nobody else looks at any buffer while this borrow lives.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr().add(id.0 as usize * self.buffer_bytes), length) }
+    }
+
     /// Lets the kernel use a buffer (again).
     pub(super) fn give_back(&mut self, id: BufferId) {
         assert!(id.0 < self.count);

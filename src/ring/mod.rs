@@ -35,6 +35,10 @@ const MSG_RING_CQE_SKIP: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot(pub u32);
 
+/// Names a listening socket of the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerId(pub u32);
+
 /// How large a ring is made.
 #[derive(Clone, Copy, Debug)]
 pub struct RingSize {
@@ -53,7 +57,7 @@ pub struct RingSize {
 #[derive(Debug)]
 pub enum Completion {
     /// A connection was accepted into a slot, or accepting failed. `more`: still armed.
-    Accepted { result: io::Result<Slot>, more: bool },
+    Accepted { listener: ListenerId, result: io::Result<Slot>, more: bool },
     /// Bytes arrived in a buffer (to be given back), or the stream ended (`Ok(None)`). `more`: still armed.
     Received { slot: Slot, result: io::Result<Option<(BufferId, usize)>>, more: bool },
     /// A send ended: how many bytes of its segments the kernel took.
@@ -82,7 +86,7 @@ pub struct Ring {
     io: IoUring,
     buffers: Buffers,
     sends: Sends,
-    listener: Option<OwnedFd>,
+    listeners: Vec<OwnedFd>,
     bell: Option<OwnedFd>,
     bell_count: Box<u64>,
     handle: RingHandle,
@@ -127,7 +131,7 @@ impl Ring {
             io,
             buffers,
             sends: Sends::default(),
-            listener: None,
+            listeners: Vec::new(),
             bell: None,
             bell_count: Box::new(0),
             handle: RingHandle(Arc::new(fd)),
@@ -143,22 +147,23 @@ impl Ring {
     // ---- asking
 
     /// Takes over a listening socket; [`Self::accept`] arms it.
-    pub fn listen(&mut self, listener: impl Into<OwnedFd>) {
-        self.listener = Some(listener.into());
+    pub fn listen(&mut self, listener: impl Into<OwnedFd>) -> ListenerId {
+        self.listeners.push(listener.into());
+        ListenerId(self.listeners.len() as u32 - 1)
     }
 
     /// Arms a multishot accept into slots that the kernel picks.
-    pub fn accept(&mut self) {
-        if let Some(listener) = &self.listener {
-            let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).allocate_file_index(true).build();
-            self.push(entry.user_data(tag(Op::Accept, 0)));
+    pub fn accept(&mut self, listener: ListenerId) {
+        if let Some(socket) = self.listeners.get(listener.0 as usize) {
+            let entry = opcode::AcceptMulti::new(Fd(socket.as_raw_fd())).allocate_file_index(true).build();
+            self.push(entry.user_data(tag(Op::Accept, listener.0)));
         }
     }
 
-    /// Stops listening: the armed accept ends and the port is free for another process.
+    /// Stops listening: the armed accepts end and the ports are free for another process.
     pub fn stop_listening(&mut self) {
-        if self.listener.take().is_some() {
-            self.push(opcode::AsyncCancel::new(tag(Op::Accept, 0)).build().user_data(0));
+        for index in 0..std::mem::take(&mut self.listeners).len() {
+            self.push(opcode::AsyncCancel::new(tag(Op::Accept, index as u32)).build().user_data(0));
         }
     }
 
@@ -182,6 +187,11 @@ impl Ring {
     /// The bytes of a completion.
     pub fn received(&self, id: BufferId, length: usize) -> &[u8] {
         self.buffers.bytes(id, length)
+    }
+
+    /// The same, to be changed where it lies.
+    pub fn received_mut(&mut self, id: BufferId, length: usize) -> &mut [u8] {
+        self.buffers.bytes_mut(id, length)
     }
 
     /// Gives a buffer back to the kernel.
@@ -327,7 +337,7 @@ fn completion(entry: &cqueue::Entry, sends: &mut Sends, buffers: &mut Buffers) -
     let more = cqueue::more(entry.flags());
     let result = result_of(entry.result());
     Some(match op {
-        op if op == Op::Accept as u64 => Completion::Accepted { result: result.map(Slot), more },
+        op if op == Op::Accept as u64 => Completion::Accepted { listener: ListenerId(index), result: result.map(Slot), more },
         op if op == Op::Receive as u64 => Completion::Received { slot, result: received(entry, result, buffers), more },
         op if op == Op::Send as u64 => {
             let send = sends.remove(index);

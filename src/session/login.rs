@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::loading::Login;
 use super::receive::Start;
 use super::user::User;
@@ -80,8 +82,16 @@ impl Users {
         let Arrival { connection, device, reference, resume } = arrival;
         self.make_room_for_device(user, &device, fx)?;
         self.wake(user);
-        let session =
-            Session { connection, user, device, outstanding: 0, ephemeral_dropped: 0, topics: 0, links: Vec::new(), more: None };
+        let session = Session {
+            connection,
+            user,
+            device,
+            outstanding: 0,
+            ephemeral_dropped: 0,
+            topics: 0,
+            links: SmallVec::new(),
+            more: None,
+        };
         let (index, generation) = self.sessions.insert(session);
         let key = SessionKey { index, generation };
         self.users[user].sessions.push(index);

@@ -40,6 +40,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 pub use loading::{LoggedIn, Login, LoginKey};
 pub use login::{Credentials, credentials};
 
@@ -123,7 +125,7 @@ struct Session {
     ephemeral_dropped: u32,
     topics: u32,
     /// What it receives live: its places in the mirrors.
-    links: Vec<fan_out::Link>,
+    links: SmallVec<[fan_out::Link; 2]>,
     more: Option<Box<More>>,
 }
 
@@ -222,6 +224,12 @@ impl Users {
     /// Sessions, users and mirrors that there are.
     pub fn counts(&self) -> (usize, usize, usize) {
         (self.sessions.len(), self.users.len(), self.mirrors.len())
+    }
+
+    /// Who a session belongs to.
+    pub fn user_name(&self, session: SessionKey) -> Option<&str> {
+        let is_it = self.sessions.generation(session.index) == Some(session.generation);
+        is_it.then(|| &*self.user_of(session).name)
     }
 
     /// A frame of a session that is logged in.
@@ -489,6 +497,7 @@ fn sentence(code: ErrorCode) -> &'static str {
         E::too_many_conversations => "the user has as many conversations as he may",
         E::too_many_items => "the list is longer than allowed",
         E::unknown_device => "none of your sessions is on this device",
+        E::sender_mismatch => "the sender is not the user of this session",
         E::busy => "no room just now; send it again after retry_after_ms",
         E::rate_limited => "you publish faster than you may; send it again after retry_after_ms",
         E::not_stored => "it could not be stored, and nobody got it; send it again after retry_after_ms",

@@ -29,11 +29,13 @@ pub(super) struct User {
     pub(super) is_loaded: bool,
     pub(super) list: Option<Box<List>>,
     /// Sessions that want to know whether he is there, each with the conversation that lets it, hashed: that must stay in his list.
-    pub(super) watchers: BTreeMap<(ShardId, SessionKey), u64>,
+    watchers: Option<Box<Watchers>>,
     /// Since when he rests, if he does: see [`super::resting`].
     pub(super) resting: Option<NonZeroU64>,
     pub(super) pending: Option<Box<Pending>>,
 }
+
+type Watchers = BTreeMap<(ShardId, SessionKey), u64>;
 
 /// A user who asks, and his groups, hashed.
 pub(super) type Asker = (Name, Arc<[u64]>);
@@ -73,7 +75,7 @@ impl User {
             online: false,
             is_loaded,
             list: None,
-            watchers: BTreeMap::new(),
+            watchers: None,
             resting: None,
             pending: None,
         }
@@ -82,7 +84,7 @@ impl User {
     /// Whether nothing is lost by forgetting him.
     pub(super) fn is_forgettable(&self, now_ms: u64) -> bool {
         let listed = self.list.as_ref().is_some_and(|list| !list.is_empty());
-        let awaited = !self.watchers.is_empty() || self.pending.is_some() || self.resting.is_some();
+        let awaited = self.watchers.is_some() || self.pending.is_some() || self.resting.is_some();
         self.sessions.is_empty() && !awaited && !listed && !self.online && self.bucket.is_full(now_ms)
     }
 
@@ -111,6 +113,34 @@ impl User {
     /// Whether something that he published waits until the lists of both users know of the conversation.
     pub(super) fn is_opening(&self, key: &Key) -> bool {
         self.pending.as_ref().is_some_and(|pending| pending.openings.iter().any(|opening| opening.is_of(key)))
+    }
+
+    /// A session wants to know whether he is there, because of a conversation (hashed) that both are in.
+    pub(super) fn watch(&mut self, watcher: (ShardId, SessionKey), reason: u64) {
+        self.watchers.get_or_insert_default().insert(watcher, reason);
+    }
+
+    pub(super) fn unwatch(&mut self, watcher: (ShardId, SessionKey)) {
+        if let Some(watchers) = &mut self.watchers {
+            watchers.remove(&watcher);
+            if watchers.is_empty() {
+                self.watchers = None;
+            }
+        }
+    }
+
+    /// Keeps those watchers, each with his reason, of whom `stays` says so.
+    pub(super) fn keep_watchers(&mut self, mut stays: impl FnMut((ShardId, SessionKey), u64) -> bool) {
+        if let Some(watchers) = &mut self.watchers {
+            watchers.retain(|&watcher, &mut reason| stays(watcher, reason));
+            if watchers.is_empty() {
+                self.watchers = None;
+            }
+        }
+    }
+
+    pub(super) fn watchers(&self) -> impl Iterator<Item = (ShardId, SessionKey)> {
+        self.watchers.iter().flat_map(|watchers| watchers.keys().copied())
     }
 
     /// Something that was under way is over.

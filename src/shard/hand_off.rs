@@ -6,7 +6,7 @@ use std::io;
 
 use super::Shard;
 use crate::mesh::{Event, HandedOver};
-use crate::net::{Connection, Parsed, Phase};
+use crate::net::{Connection, Dress, Parsed, Phase};
 use crate::ring::Slot;
 use crate::session::{LoggedIn, Login, LoginKey, credentials};
 use crate::slot::ShardId;
@@ -30,23 +30,39 @@ enum Judged {
 }
 
 impl Shard {
-    /// Looks whether the first frame of a connection has come.
-    pub(super) fn log_in(&mut self, slot: Slot) {
+    /// Looks whether the first frame of a connection has come. `received`: how many of its bytes are new.
+    pub(super) fn log_in(&mut self, slot: Slot, received: usize) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        if !matches!(connection.phase, Phase::Login { .. }) {
+            return;
+        }
+        match connection.dress {
+            Dress::Tcp => {
+                let bytes = connection.take_partial();
+                self.admit(slot, bytes);
+            }
+            Dress::Upgrade => self.upgrade(slot, received),
+            Dress::Binary | Dress::Json => {
+                if let Some(bytes) = self.first_message(slot) {
+                    self.admit(slot, bytes);
+                }
+            }
+        }
+    }
+
+    /// Goes on with the connect frame and what was sent behind it, if that frame is whole.
+    fn admit(&mut self, slot: Slot, bytes: Vec<u8>) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
         let Phase::Login { deadline_ms } = connection.phase else { return };
-        let bytes = connection.take_partial();
         match self.judge(slot, &bytes) {
             Judged::Wait => self.keep(slot, bytes),
             Judged::Refused(code) => self.goodbye(slot, code, 0),
-            Judged::Elsewhere(_) if self.room() == 0 => self.goodbye(slot, CloseCode::overloaded, RECONNECT_MS),
             Judged::Elsewhere(to) => {
                 self.keep(slot, bytes);
-                self.moving += 1;
                 if let Some(connection) = self.connections.get_mut(slot) {
                     connection.phase = Phase::Moving { to, deadline_ms };
-                    connection.asked += 1;
                 }
-                self.ring.hand_off(slot, &self.rings[to as usize]);
+                self.move_over(slot);
             }
             Judged::Waits { login, frame_bytes } => {
                 self.keep(slot, bytes[frame_bytes..].to_vec());
@@ -60,6 +76,21 @@ impl Shard {
                 self.receive(slot);
             }
         }
+    }
+
+    /// Sends a connection to its user's home, once nothing is in flight on it: the answer to an upgrade, or a pong, may be.
+    pub(super) fn move_over(&mut self, slot: Slot) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let Phase::Moving { to, .. } = connection.phase else { return };
+        if connection.asked > 0 || !connection.outbox.is_idle() {
+            return;
+        }
+        if self.lanes.event_room() <= self.moving {
+            return self.goodbye(slot, CloseCode::overloaded, RECONNECT_MS);
+        }
+        connection.asked += 1;
+        self.moving += 1;
+        self.ring.hand_off(slot, &self.rings[to as usize]);
     }
 
     /// The lists that logins waited for have been read: they go on with what was received meanwhile.
@@ -121,9 +152,9 @@ impl Shard {
         let Phase::Moving { to, deadline_ms } = connection.phase else { return self.close_if_quiet(slot) };
         match result {
             Ok(there) => {
-                let bytes = connection.take_partial();
+                let (dress, bytes) = (connection.dress, connection.take_partial());
                 let login_left_ms = deadline_ms.saturating_sub(now.mono_ms);
-                let message = HandedOver { slot: there, bytes, login_left_ms };
+                let message = HandedOver { slot: there, dress, bytes, login_left_ms };
                 self.lanes.event(to, Event::HandedOver(Box::new(message)));
                 self.metrics().handoffs.inc();
                 self.begin_close(slot);
@@ -134,13 +165,12 @@ impl Shard {
 
     /// A connection has come to its user's home.
     pub(super) fn taken_over(&mut self, message: HandedOver) {
-        let HandedOver { slot, bytes, login_left_ms } = message;
-        let now = self.now;
+        let HandedOver { slot, dress, bytes, login_left_ms } = message;
         // The kernel has given out the slot again; that its last use is over may still be on its way to us.
         self.closed(slot);
-        let connection = self.add_connection(slot, now.mono_ms + login_left_ms);
-        connection.keep_partial(bytes, true, now.mono_ms, now);
-        self.log_in(slot);
+        self.add_connection(slot, dress, self.now.mono_ms + login_left_ms);
+        self.wardrobe.websockets += usize::from(dress.is_websocket());
+        self.admit(slot, bytes);
         self.receive(slot);
     }
 }

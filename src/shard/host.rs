@@ -97,6 +97,7 @@ mod tests {
     use crate::mesh::lanes::{Doorbell, Lanes};
     use crate::shard::Stop;
     use crate::slot::Slots;
+    use crate::ws::Rules;
 
     /// A shard that is alone, and its bell, which keeps it from sleeping.
     fn shard() -> (Shard, Arc<[Doorbell]>) {
@@ -105,6 +106,8 @@ mod tests {
             id: 0,
             cpu: 0,
             listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
+            ws: None,
+            rules: Arc::new(Rules::default()),
             lanes: Lanes::mesh(1024, &bells).remove(0),
             slots: Slots::new(1, 1),
             limits: Arc::new(Limits::default()),

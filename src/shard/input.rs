@@ -5,17 +5,19 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use super::Shard;
-use crate::net::{Connection, Parsed, Phase};
-use crate::ring::{BufferId, Completion, Slot};
+use crate::net::{Connection, Dress, Parsed, Phase};
+use crate::ring::{BufferId, Completion, ListenerId, Slot};
 use crate::wire::schema::CloseCode;
 
 /// How long accepting rests when the kernel has no descriptor left.
 const ACCEPT_BACKOFF_MS: u64 = 100;
+/// The first listener of a shard; a second is for WebSocket.
+const FRAMES: ListenerId = ListenerId(0);
 
 impl Shard {
     pub(super) fn completed(&mut self, completion: Completion) {
         match completion {
-            Completion::Accepted { result, more } => self.accepted(result, more),
+            Completion::Accepted { listener, result, more } => self.accepted(listener, result, more),
             Completion::Received { slot, result, more } => self.received(slot, result, more),
             Completion::Sent { slot, segments, result } => self.sent(slot, segments, result),
             Completion::ShutDown { slot } => self.answered(slot),
@@ -26,14 +28,15 @@ impl Shard {
         }
     }
 
-    fn accepted(&mut self, result: io::Result<Slot>, more: bool) {
+    fn accepted(&mut self, listener: ListenerId, result: io::Result<Slot>, more: bool) {
         match result {
-            Ok(slot) => self.welcome(slot),
+            Ok(slot) => self.welcome(slot, if listener == FRAMES { Dress::Tcp } else { Dress::Upgrade }),
             Err(error) => match error.raw_os_error() {
                 Some(libc::ECANCELED) => return,
                 Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => {
                     self.metrics().accept_backoffs.inc();
                     self.accept_at_ms = Some(self.now.mono_ms + ACCEPT_BACKOFF_MS);
+                    self.resting.push(listener);
                     return;
                 }
                 // The peer went before it was accepted; the next one is another matter.
@@ -41,17 +44,17 @@ impl Shard {
             },
         }
         if !more {
-            self.ring.accept();
+            self.ring.accept(listener);
         }
     }
 
-    fn welcome(&mut self, slot: Slot) {
+    fn welcome(&mut self, slot: Slot, dress: Dress) {
         self.metrics().accepts.inc();
         let all: u64 = self.metrics.iter().map(|shard| shard.connections.get()).sum();
         let is_full = all >= u64::from(self.limits.connections_max);
         let deadline_ms = self.now.mono_ms + u64::from(self.limits.login_timeout_ms);
         let asks_address = self.addresses.is_some() && !is_full;
-        let connection = self.add_connection(slot, deadline_ms);
+        let connection = self.add_connection(slot, dress, deadline_ms);
         if asks_address {
             connection.asked += 1;
             self.ring.install(slot);
@@ -126,19 +129,24 @@ impl Shard {
         match connection.phase {
             Phase::Active { .. } => self.read_frames(slot, Some((buffer, length))),
             Phase::Login { .. } => {
-                let began_ms = now.mono_ms;
+                let incoming = connection.take_incoming();
                 let mut bytes = connection.take_partial();
                 bytes.extend_from_slice(self.ring.received(buffer, length));
-                connection.keep_partial(bytes, true, began_ms, now);
+                connection.keep_unread(incoming, bytes, true, 0, now);
             }
             Phase::Moving { .. } | Phase::Loading { .. } | Phase::Goodbye { .. } | Phase::Closing | Phase::Closed => {}
         }
         self.ring.give_back(buffer);
-        self.log_in(slot);
+        self.log_in(slot, length);
     }
 
     /// Reads all whole frames, in place where they arrived in one piece. What is left of a frame is kept.
     pub(super) fn read_frames(&mut self, slot: Slot, received: Option<(BufferId, usize)>) {
+        match self.connections.get_mut(slot) {
+            None | Some(Connection { is_leaving: true, .. }) => return,
+            Some(connection) if connection.dress.is_websocket() => return self.read_messages(slot, received),
+            Some(_) => {}
+        }
         let Shard { ring, connections, users, fx, limits, now, metrics, id, .. } = self;
         let metrics = &metrics[*id as usize];
         let Some(connection) = connections.get_mut(slot) else { return };
@@ -165,6 +173,7 @@ impl Shard {
                 Parsed::Partial => break,
                 Parsed::Broken(code) => {
                     fx.closes.push((slot, code, 0));
+                    connection.is_leaving = true;
                     rest = &[];
                 }
             }

@@ -1,9 +1,11 @@
 //! A shard: one pinned thread, one ring, its connections, its users, its conversations. Nothing of it is touched by another thread.
 //!
-//! [`turn`] is the loop; [`input`] takes what the kernel finished, [`output`] sends; [`hand_off`] moves a connection to its user's home;
+//! [`turn`] is the loop; [`input`] takes what the kernel finished, [`output`] sends; [`websocket`] and [`dress`] do both for
+//! WebSocket; [`hand_off`] moves a connection to its user's home;
 //! [`goodbye`] ends one; [`stopping`] ends all; [`host`] runs the loop inside a glommio executor, with [`background`] tasks between turns.
 
 mod background;
+mod dress;
 mod goodbye;
 mod hand_off;
 mod host;
@@ -12,6 +14,7 @@ mod keep;
 mod output;
 mod stopping;
 mod turn;
+mod websocket;
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,15 +28,18 @@ use crate::clock::{Clock, Now};
 use crate::control::metrics::{Metrics, ShardMetrics};
 use crate::conversation::{Conversations, Policies};
 use crate::effects::Effects;
+use crate::json;
 use crate::limits::Limits;
 use crate::mesh::lanes::Lanes;
-use crate::net::{AddressLimits, Connection, Table};
-use crate::ring::{Completion, Ring, RingHandle, RingSize, Slot};
+use crate::net::{AddressLimits, Connection, Dress, Leave, Table};
+use crate::ring::{Completion, ListenerId, Ring, RingHandle, RingSize, Slot};
 use crate::session::Users;
 use crate::slot::{ShardId, Slots};
 use crate::store::Memory;
 use crate::store::disk::ShardStore;
 use crate::timer::Wheel;
+use crate::ws::Rules;
+use dress::Wardrobe;
 use keep::Keep;
 use stopping::Stopping;
 
@@ -45,6 +51,10 @@ pub struct Blueprint {
     pub cpu: usize,
     /// Its own listening socket (SO_REUSEPORT).
     pub listener: TcpListener,
+    /// The same for WebSocket, where there is one.
+    pub ws: Option<TcpListener>,
+    /// By which upgrades to WebSocket are judged, the same for all.
+    pub rules: Arc<Rules>,
     /// Its ends of the mesh.
     pub lanes: Lanes,
     /// Placement, the same for all.
@@ -74,6 +84,7 @@ pub struct Shard {
     /// The moment at which this turn began.
     now: Now,
     limits: Arc<Limits>,
+    rules: Arc<Rules>,
     slots: Slots,
     metrics: Metrics,
     ring: Ring,
@@ -85,17 +96,23 @@ pub struct Shard {
     conversations: Conversations,
     keep: Keep,
     fx: Effects,
+    json: json::Reader,
     timers: Wheel<Look>,
     addresses: Option<AddressLimits>,
     /// Connections with something to send.
     dirty: Vec<Slot>,
+    /// WebSockets that are to be left when the turn's frames are queued.
+    leaving: Vec<(Slot, Leave)>,
+    wardrobe: Wardrobe,
     /// Connections whose reader is slow, the slowest first.
     stalled: VecDeque<(Slot, u32)>,
     /// Bytes in outboxes that are not shared.
     copied_bytes: usize,
     /// Connections that must be received from again, when buffers are back.
     starved: Vec<Slot>,
-    /// When accepting goes on after the kernel had no descriptor left.
+    /// Listeners that rest since the kernel had no descriptor left.
+    resting: Vec<ListenerId>,
+    /// When accepting goes on.
     accept_at_ms: Option<u64>,
     /// Hand-offs whose message still needs its place in a lane.
     moving: usize,
@@ -135,12 +152,15 @@ impl Shard {
     /// # Errors
     /// EMFILE: no descriptor for the doorbell.
     pub fn start(blueprint: Blueprint, mut ring: Ring, rings: Vec<RingHandle>) -> io::Result<Shard> {
-        let Blueprint { id, listener, lanes, slots, limits, policies, disk, metrics, stop, first_epoch, seed, .. } = blueprint;
+        let Blueprint { id, listener, ws, rules, lanes, slots, limits, .. } = blueprint;
+        let Blueprint { policies, disk, metrics, stop, first_epoch, seed, .. } = blueprint;
         let clock = Clock::start();
         let now = clock.now();
         ring.listen_to_bell(lanes.bell().eventfd())?;
-        ring.listen(listener);
-        ring.accept();
+        for socket in [Some(listener), ws].into_iter().flatten() {
+            let listener = ring.listen(socket);
+            ring.accept(listener);
+        }
         Ok(Shard {
             id,
             clock,
@@ -153,12 +173,16 @@ impl Shard {
             conversations: Conversations::new(slots, limits.clone(), policies, first_epoch + u64::from(id)),
             keep: Keep::new(Memory::new(&limits, &policies), disk, slots),
             fx: Effects::default(),
+            json: json::Reader::new(),
             timers: Wheel::new(now.mono_ms),
             addresses: AddressLimits::new(&limits, slots.shards(), seed),
             dirty: Vec::new(),
+            leaving: Vec::new(),
+            wardrobe: Wardrobe::default(),
             stalled: VecDeque::new(),
             copied_bytes: 0,
             starved: Vec::new(),
+            resting: Vec::new(),
             accept_at_ms: None,
             moving: 0,
             next_stamp: 0,
@@ -169,6 +193,7 @@ impl Shard {
             due: Vec::new(),
             lanes,
             limits,
+            rules,
             metrics,
         })
     }
@@ -178,7 +203,7 @@ impl Shard {
     }
 
     /// A new connection in a slot, with its timer.
-    fn add_connection(&mut self, slot: Slot, deadline_ms: u64) -> &mut Connection {
+    fn add_connection(&mut self, slot: Slot, dress: Dress, deadline_ms: u64) -> &mut Connection {
         self.next_stamp = self.next_stamp.wrapping_add(1);
         let stamp = self.next_stamp;
         // Once logged in it is looked at for what may be due before the login would have been.
@@ -187,7 +212,7 @@ impl Shard {
         let look_ms = deadline_ms.min(self.now.mono_ms + u64::from(within_ms));
         self.timers.arm(look_ms, Look { slot, stamp });
         self.metrics[self.id as usize].connections.set(self.connections.len() as u64 + 1);
-        self.connections.insert(slot, Connection::new(stamp, self.now, deadline_ms))
+        self.connections.insert(slot, Connection::new(stamp, dress, self.now, deadline_ms))
     }
 
     /// A random number below `bound`, good enough to spread things (xorshift64).

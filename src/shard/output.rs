@@ -4,7 +4,7 @@ use std::io;
 
 use super::Shard;
 use crate::control::metrics::DropReason;
-use crate::effects::Send;
+use crate::effects::{Send, Weight};
 use crate::net::{Connection, Phase, Pushed};
 use crate::ring::{Segments, Slot};
 use crate::wire::schema as s;
@@ -15,6 +15,7 @@ impl Shard {
     pub(super) fn act(&mut self) {
         self.finish_logins();
         self.fx.open.seal();
+        self.dress();
         let mut sends = std::mem::take(&mut self.fx.sends);
         sends.drain(..).for_each(|send| self.queue(send));
         self.fx.sends = sends;
@@ -28,6 +29,9 @@ impl Shard {
         for (slot, code, after_ms) in std::mem::take(&mut self.fx.closes) {
             self.goodbye(slot, code, after_ms);
         }
+        for (slot, leave) in std::mem::take(&mut self.leaving) {
+            self.leave(slot, leave);
+        }
         for slot in std::mem::take(&mut self.fx.watch_drained) {
             self.tell_when_drained(slot);
         }
@@ -36,8 +40,8 @@ impl Shard {
 
     fn queue(&mut self, send: Send) {
         let Send { to: slot, frame, weight } = send;
-        let bytes_max = self.limits.outbox_bytes_max as usize;
         let Some(connection) = self.connections.get_mut(slot) else { return };
+        let bytes_max = connection.dress.outbox_bytes_max(self.limits.outbox_bytes_max);
         if !matches!(connection.phase, Phase::Active { .. }) {
             return;
         }
@@ -55,6 +59,15 @@ impl Shard {
             }
             Pushed::Overflow => self.goodbye(slot, CloseCode::slow_consumer, 0),
         }
+    }
+
+    /// Queues bytes of this connection alone, in whatever phase it is.
+    pub(super) fn say(&mut self, slot: Slot, bytes: Vec<u8>) {
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let copied = connection.outbox.copied_bytes();
+        connection.outbox.push(self.fx.open.seal_apart(bytes), Weight::Control, 0);
+        self.copied_bytes += connection.outbox.copied_bytes() - copied;
+        self.mark_dirty(slot);
     }
 
     pub(super) fn mark_dirty(&mut self, slot: Slot) {
@@ -128,6 +141,7 @@ impl Shard {
             self.users.drained(session, &mut self.fx);
         }
         self.finish_goodbye(slot);
+        self.move_over(slot);
         self.resume_reading(slot);
     }
 

@@ -172,7 +172,7 @@ impl Shard {
         self.due = due;
         if self.accept_at_ms.is_some_and(|at| at <= self.now.mono_ms) {
             self.accept_at_ms = None;
-            self.ring.accept();
+            self.resting.drain(..).for_each(|listener| self.ring.accept(listener));
         }
     }
 

@@ -263,7 +263,7 @@ pub const ENUM_MIN_ERROR_CODE: u16 = 0;
 pub const ENUM_MAX_ERROR_CODE: u16 = 301;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_ERROR_CODE: [ErrorCode; 22] = [
+pub const ENUM_VALUES_ERROR_CODE: [ErrorCode; 23] = [
   ErrorCode::none,
   ErrorCode::bad_request,
   ErrorCode::unknown_verb,
@@ -280,6 +280,7 @@ pub const ENUM_VALUES_ERROR_CODE: [ErrorCode; 22] = [
   ErrorCode::too_many_conversations,
   ErrorCode::too_many_items,
   ErrorCode::unknown_device,
+  ErrorCode::sender_mismatch,
   ErrorCode::busy,
   ErrorCode::rate_limited,
   ErrorCode::not_stored,
@@ -309,6 +310,7 @@ impl ErrorCode {
   pub const too_many_conversations: Self = Self(112);
   pub const too_many_items: Self = Self(113);
   pub const unknown_device: Self = Self(114);
+  pub const sender_mismatch: Self = Self(115);
   pub const busy: Self = Self(200);
   pub const rate_limited: Self = Self(201);
   pub const not_stored: Self = Self(202);
@@ -335,6 +337,7 @@ impl ErrorCode {
     Self::too_many_conversations,
     Self::too_many_items,
     Self::unknown_device,
+    Self::sender_mismatch,
     Self::busy,
     Self::rate_limited,
     Self::not_stored,
@@ -361,6 +364,7 @@ impl ErrorCode {
       Self::too_many_conversations => Some("too_many_conversations"),
       Self::too_many_items => Some("too_many_items"),
       Self::unknown_device => Some("unknown_device"),
+      Self::sender_mismatch => Some("sender_mismatch"),
       Self::busy => Some("busy"),
       Self::rate_limited => Some("rate_limited"),
       Self::not_stored => Some("not_stored"),

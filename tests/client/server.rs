@@ -26,7 +26,7 @@ impl Server {
     pub fn start_with(options: &[&str]) -> Server {
         let data_dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_campanile"));
-        command.env_clear().args(["--shards", "2", "--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0"]);
+        command.env_clear().args(["--shards", "2", "--tcp", "127.0.0.1:0", "--ws", "", "--ops", "127.0.0.1:0"]);
         command.arg("--data-dir").arg(data_dir.path()).args(options);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -103,12 +103,14 @@ fn a_quiet_server_stops_and_leaves_its_port_to_the_next() {
 #[test]
 fn a_second_server_on_the_same_port_is_refused() {
     let server = Server::start(&[]);
-    for (what, address) in [("tcp", server.tcp), ("ops", server.ops)] {
-        let other = if what == "tcp" { "--ops" } else { "--tcp" };
+    for (what, address) in [("tcp", server.tcp), ("ws", server.ws), ("ops", server.ops)] {
+        let others = ["tcp", "ws", "ops"].into_iter().filter(|other| *other != what);
+        let others = others.flat_map(|other| [format!("--{other}"), "127.0.0.1:0".to_owned()]);
         let address = address.to_string();
         let dir = tempfile::tempdir().unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_campanile"))
-            .args([other, "127.0.0.1:0", &format!("--{what}"), &address, "--shards", "1", "--data-dir"])
+            .args(others)
+            .args([&format!("--{what}"), &address, "--shards", "1", "--data-dir"])
             .arg(dir.path())
             .env_clear()
             .output()

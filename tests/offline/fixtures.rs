@@ -60,7 +60,8 @@ fn damage_is_refused_and_can_be_given_up() {
         campanile(&["fsck", house.arg()]).expect(code, &[said]);
         if code == 1 {
             // No server starts with what was lost.
-            let server = ["serve", "--data-dir", house.arg(), "--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--shards", "1"];
+            let server =
+                ["serve", "--data-dir", house.arg(), "--tcp", "127.0.0.1:0", "--ws", "", "--ops", "127.0.0.1:0", "--shards", "1"];
             if !said.contains("does not give it") {
                 campanile(&server).expect(1, &["fsck --cut"]);
             }

@@ -133,7 +133,8 @@ fn a_client_that_has_seen_what_was_given_up_is_told_of_a_gap() {
     let journal =
         journals.filter(|path| path.extension().is_some_and(|e| e == "jnl")).max_by_key(|path| super::house::used(path)).unwrap();
     super::house::cut(&journal, super::house::used(&journal) - 20);
-    let start = ["serve", "--data-dir", arg(dir.path()), "--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--shards", "1"];
+    let start =
+        ["serve", "--data-dir", arg(dir.path()), "--tcp", "127.0.0.1:0", "--ws", "", "--ops", "127.0.0.1:0", "--shards", "1"];
     campanile(&start).expect(1, &["had been synced", "fsck --cut"]);
     campanile(&["fsck", arg(dir.path()), "--cut"]).expect(0, &["1 conversations begin a new epoch", "sound\n"]);
     let server = Server::start_in(dir.path(), &["--shards", "1"]);

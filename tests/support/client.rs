@@ -14,6 +14,7 @@ use flatbuffers::WIPOffset;
 use super::PATIENCE;
 use super::seen::{Ack, Info, Member, Message, Page, Seen, seen};
 use super::server::Server;
+use super::websocket::{BINARY, FB, FIN, Got, Socket};
 
 /// Where a conversation is taken up: its name, a cursor, and tags.
 pub type Resume<'a> = (&'a str, (u64, u64), &'a [&'a str]);
@@ -30,6 +31,8 @@ pub struct Extra<'a> {
 /// A connection.
 pub struct Client {
     pub stream: TcpStream,
+    /// The same stream, if frames go through a WebSocket.
+    pub socket: Option<Socket>,
     encoder: Encoder,
     bytes: Vec<u8>,
     /// What came while something else was waited for.
@@ -59,7 +62,20 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream, encoder: Encoder::default(), bytes: Vec::new(), inbox: VecDeque::new(), next_ref: 1 }
+        Client { stream, socket: None, encoder: Encoder::default(), bytes: Vec::new(), inbox: VecDeque::new(), next_ref: 1 }
+    }
+
+    /// The same, through a WebSocket.
+    pub fn open_websocket(server: &Server) -> Client {
+        let socket = Socket::upgraded(server.ws, FB);
+        Client { socket: Some(Socket::over(socket.stream.try_clone().unwrap())), ..Client::over(socket.stream) }
+    }
+
+    /// A session through a WebSocket.
+    pub fn connect_websocket(server: &Server, user: &str, device: &str) -> Client {
+        let mut client = Client::open_websocket(server);
+        client.log_in(user, device, &[]);
+        client
     }
 
     /// A session.
@@ -124,9 +140,14 @@ pub fn named(b: &mut Fbb, name: &str) -> WIPOffset<s::Conversation<'static>> {
 // ------------------------------------------------------------------------------------------------------- sending
 
 impl Client {
-    /// Sends bytes as they are.
-    pub fn write(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+    /// Sends frames.
+    pub fn write(&mut self, mut bytes: &[u8]) {
+        let Some(socket) = &mut self.socket else { return self.stream.write_all(bytes).unwrap() };
+        while let Split::Whole(length) = split(bytes, 1 << 24) {
+            socket.send(FIN | BINARY, &bytes[..length]);
+            bytes = &bytes[length..];
+        }
+        assert!(bytes.is_empty(), "a message is a whole frame");
     }
 
     /// The bytes of a request, and its `ref`.
@@ -430,6 +451,18 @@ impl Client {
                 }
                 Split::More(_) => {}
                 Split::TooLarge => panic!("the server's stream is out of step"),
+            }
+            if let Some(socket) = &mut self.socket {
+                match socket.next() {
+                    Got::Frame(first, frame) => {
+                        assert_eq!(first, FIN | BINARY);
+                        assert_eq!(split(&frame, 1 << 24), Split::Whole(frame.len()), "a message is one frame");
+                        self.bytes = frame;
+                        continue;
+                    }
+                    Got::Close(..) => continue,
+                    Got::End => return (0, Seen::End),
+                }
             }
             let mut chunk = [0; 16 * 1024];
             match self.stream.read(&mut chunk) {

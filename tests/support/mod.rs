@@ -1,5 +1,5 @@
 //! What tests with the real server stand on: the server as a process ([`server`]), a blocking client that speaks frames and nothing
-//! more ([`client`]), and frames as values ([`seen`]).
+//! more ([`client`]), frames as values ([`seen`]), and a WebSocket that breaks rules where a test wants it ([`websocket`]).
 //!
 //! Waiting is always for something: an answer, an event, a number in the metrics. [`PATIENCE`] only bounds it, for the case that it
 //! never comes.
@@ -9,6 +9,7 @@
 pub mod client;
 pub mod seen;
 pub mod server;
+pub mod websocket;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

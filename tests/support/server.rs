@@ -17,6 +17,8 @@ use super::client::Client;
 pub struct Server {
     /// Where clients connect.
     pub tcp: SocketAddr,
+    /// Where browsers and scripts connect.
+    pub ws: SocketAddr,
     /// Where operators look.
     pub ops: SocketAddr,
     child: Child,
@@ -45,7 +47,10 @@ impl Server {
     /// What it says when it does not start on this directory.
     pub fn refuses_in(dir: &Path, options: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_campanile"));
-        command.args(["--shards", "2", "--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir"]).arg(dir).args(options);
+        command
+            .args(["--shards", "2", "--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir"])
+            .arg(dir)
+            .args(options);
         let output = command.env_clear().output().unwrap();
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
@@ -66,7 +71,7 @@ impl Server {
     }
 
     fn of(mut command: Command, dir: &Path) -> Server {
-        command.args(["--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir"]).arg(dir);
+        command.args(["--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir"]).arg(dir);
         command.env_clear().env("CAMPANILE_LOG", "warn");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
@@ -79,13 +84,13 @@ impl Server {
         let mut address = |scheme: &str| -> Option<SocketAddr> {
             lines.by_ref().find_map(|line| line.split_whitespace().find_map(|word| word.strip_prefix(scheme)?.parse().ok()))
         };
-        let (Some(tcp), Some(ops)) = (address("tcp://"), address("http://")) else {
+        let (Some(tcp), Some(ws), Some(ops)) = (address("tcp://"), address("ws://"), address("http://")) else {
             let status = child.wait().unwrap();
             panic!("the server did not start: {status}\n{}", log.join().unwrap_or_default());
         };
         // The rest of what it says is read to its end, so that it never writes into a pipe without a reader.
         std::thread::spawn(move || lines.for_each(drop));
-        Server { tcp, ops, child, log: Some(log), _data_dir: None }
+        Server { tcp, ws, ops, child, log: Some(log), _data_dir: None }
     }
 
     pub fn pid(&self) -> Pid {

@@ -98,7 +98,7 @@ def run_campanile(options, programs, directory, window):
     directory.mkdir()
     shards = len(cpu_list(options.server_cpus))
     command = [programs["campanile"], "--cpus", options.server_cpus, "--shards", str(shards), "--data-dir", directory / "data"]
-    command += ["--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--publish-rate-per-user", "0"]
+    command += ["--tcp", "127.0.0.1:0", "--ws", "", "--ops", "127.0.0.1:0", "--publish-rate-per-user", "0"]
     with Server(command, directory, address) as pid:
         target = address((directory / "log").read_text())
         arguments = ["direct", "--target", target, "--peers", "random", "--durability", "fsync"]

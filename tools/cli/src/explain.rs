@@ -56,6 +56,7 @@ fn refusal(code: ErrorCode, message: &str) -> String {
         ErrorCode::too_many_conversations => "the user is in as many conversations as he may be",
         ErrorCode::too_many_items => "the list is too long",
         ErrorCode::unknown_device => "you have no session on that device",
+        ErrorCode::sender_mismatch => "the message names a sender who is not you",
         ErrorCode::busy => "the server is busy",
         ErrorCode::rate_limited => "you are sending too fast",
         ErrorCode::not_stored => "the server could not store it; nobody got the message",

@@ -30,7 +30,10 @@ impl Server {
         assert!(server.exists(), "{} is not built: run cargo test --workspace", server.display());
         let data_dir = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(server);
-        command.env_clear().args(["--shards", "2", "--tcp", address, "--ops", "127.0.0.1:0", "--data-dir"]).arg(data_dir.path());
+        command
+            .env_clear()
+            .args(["--shards", "2", "--tcp", address, "--ws", "", "--ops", "127.0.0.1:0", "--data-dir"])
+            .arg(data_dir.path());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the server runs");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let target = lines.map_while(Result::ok).find_map(|line| Some(line.trim().strip_prefix("clients")?.trim().to_owned()));

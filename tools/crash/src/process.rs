@@ -52,7 +52,7 @@ impl Server {
     pub fn spawn(setup: &ServerSetup, port: u16) -> io::Result<Server> {
         let mut command = Command::new(&setup.program);
         command.arg("--data-dir").arg(&setup.data_dir).args(["--shards", &setup.shards.to_string()]);
-        command.args(["--tcp", &format!("127.0.0.1:{port}"), "--ops", "127.0.0.1:0"]).args(&setup.options);
+        command.args(["--tcp", &format!("127.0.0.1:{port}"), "--ws", "", "--ops", "127.0.0.1:0"]).args(&setup.options);
         command.env_clear().env("CAMPANILE_LOG", "info").env("RUST_BACKTRACE", "1");
         match setup.ack_fault {
             Some(AckFault::BeforeAppend) => drop(command.env("CAMPANILE_TEST_ACK", "before-append")),

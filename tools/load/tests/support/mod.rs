@@ -39,7 +39,7 @@ impl Server {
         assert!(server.exists(), "{} is not built: run cargo test --workspace", server.display());
         let data_dir = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(server);
-        command.env_clear().args(["--shards", "2", "--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir"]);
+        command.env_clear().args(["--shards", "2", "--tcp", "127.0.0.1:0", "--ws", "", "--ops", "127.0.0.1:0", "--data-dir"]);
         command.arg(data_dir.path()).args(options);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the server runs");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
