@@ -35,7 +35,7 @@ pub struct Rules {
     pub origins: Names,
     /// Longest request; a longer one is answered 431.
     pub head_bytes_max: usize,
-    /// Sub-protocols.
+    /// Sub-protocols. None: whatever a client names is passed over.
     pub protocols: &'static [&'static str],
     /// Where people find what they look for who open this address in a browser.
     pub page: String,
@@ -179,7 +179,8 @@ fn judge(request: &Request<'_, '_>, rules: &Rules) -> Result<Agreed, Refusal> {
 fn protocol(headers: &[Header<'_>], rules: &Rules) -> Result<Option<usize>, Refusal> {
     const NAME: &str = "sec-websocket-protocol";
     let known = tokens(headers, NAME).find_map(|token| rules.protocols.iter().position(|protocol| *protocol == token));
-    if known.is_none() && has(headers, NAME) { Err(Refusal::Protocol) } else { Ok(known) }
+    let must_agree = has(headers, NAME) && !rules.protocols.is_empty();
+    if known.is_none() && must_agree { Err(Refusal::Protocol) } else { Ok(known) }
 }
 
 /// Section 4.2.2, item 5.4.

@@ -170,7 +170,7 @@ fn at_least(connections: u32, least: u32) -> Result<u32, Failure> {
 }
 
 fn watched(server: &Server) -> Result<Watched, Failure> {
-    Ok(Watched { target: options::target(&server.target)?, pid: server.server_pid })
+    Ok(Watched { target: options::target(&server.target, server.encoding)?, pid: server.server_pid })
 }
 
 /// Refuses other servers, for what only Campanile can be asked.
@@ -179,7 +179,7 @@ fn own(watched: Watched) -> Result<Watched, Failure> {
         Dress::Peer(peer) => {
             Err(Failure::Option(format!("--target {}://: {}", peer.name(), "this can only be asked of Campanile")))
         }
-        Dress::Tcp | Dress::Binary => Ok(watched),
+        Dress::Tcp | Dress::Binary | Dress::Json => Ok(watched),
     }
 }
 

@@ -28,6 +28,7 @@ Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
   campanile-load direct --connections 256 --window 64 --peers random --seconds 60 --cpus 1
   campanile-load idle --connections 15000 --start-connections 5000 --server-pid $PID
   campanile-load direct --connections 256 --window 64 --verify
+  campanile-load group --members 1000 --target ws://127.0.0.1:7401 --encoding json --cpus 1 --server-cpus 0
   campanile-load backlog --users 10000 --messages 100 --pings --cpus 1
   campanile-load cold --conversations 100000 --messages 1000000 --rest 90 --server-pid $PID
   campanile-load floor --members 1000 --payload 128 --window 1 --server-cpus 0 --cpus 1
@@ -182,6 +183,15 @@ pub enum Peers {
     Random,
 }
 
+/// What frames are in the messages of a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Encoding {
+    /// Frames as they are, in binary messages
+    Binary,
+    /// JSON in text messages, which this program writes and reads as well: watch its CPU
+    Json,
+}
+
 /// Which server.
 #[derive(Debug, Args)]
 pub struct Server {
@@ -191,6 +201,9 @@ pub struct Server {
     /// and broker:// for those that tools/compare builds.
     #[arg(long, value_name = "tcp://HOST:PORT | ws://HOST:PORT", default_value = "tcp://127.0.0.1:7400")]
     pub target: String,
+    /// What frames are in the messages of a WebSocket.
+    #[arg(long, value_name = "NAME", default_value = "binary")]
+    pub encoding: Encoding,
     /// Its process: CPU of all its threads (a cross-check of --server-cpus) and memory.
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
@@ -492,12 +505,14 @@ fn own_cpus(server_cpus: &[usize]) -> Vec<usize> {
 ///
 /// # Errors
 /// What is expected, or that the name is not known.
-pub fn target(text: &str) -> Result<Target, Failure> {
+pub fn target(text: &str, encoding: Encoding) -> Result<Target, Failure> {
     let wrong = |why: String| Failure::Option(format!("--target {text}: {why}; write tcp://HOST:PORT or ws://HOST:PORT"));
-    let (dress, rest) = match text.split_once("://") {
-        Some(("tcp", rest)) => (Dress::Tcp, rest),
-        Some(("ws", rest)) => (Dress::Binary, rest),
-        Some((scheme, rest)) if let Some(peer) = Peer::of_scheme(scheme) => (Dress::Peer(peer), rest),
+    let (dress, rest) = match (text.split_once("://"), encoding) {
+        (Some(("tcp", _)), Encoding::Json) => return Err(wrong("there is no JSON over TCP".to_owned())),
+        (Some(("tcp", rest)), Encoding::Binary) => (Dress::Tcp, rest),
+        (Some(("ws", rest)), Encoding::Binary) => (Dress::Binary, rest),
+        (Some(("ws", rest)), Encoding::Json) => (Dress::Json, rest),
+        (Some((scheme, rest)), Encoding::Binary) if let Some(peer) = Peer::of_scheme(scheme) => (Dress::Peer(peer), rest),
         _ => return Err(wrong("only tcp and ws are spoken".to_owned())),
     };
     let (host, path) = match rest.find('/').filter(|_| dress != Dress::Tcp) {
@@ -542,6 +557,7 @@ mod tests {
 
     #[test]
     fn targets_are_tcp_or_websockets() {
+        let target = |text| target(text, Encoding::Binary);
         let address = SocketAddr::from(([127, 0, 0, 1], 7400));
         assert_eq!(target("tcp://127.0.0.1:7400").unwrap(), Target::tcp(address));
         let websocket = |host: &str, path: &str| Target { address, host: host.into(), path: path.into(), dress: Dress::Binary };
@@ -550,6 +566,9 @@ mod tests {
         for wrong in ["127.0.0.1:7400", "wss://127.0.0.1:1", "tcp://127.0.0.1:1/", "tcp://127.0.0.1", "ws://", "tcp://"] {
             assert!(target(wrong).is_err(), "{wrong:?}");
         }
+        let json = |text| super::target(text, Encoding::Json);
+        assert_eq!(json("ws://127.0.0.1:7400").unwrap(), Target { dress: Dress::Json, ..websocket("127.0.0.1:7400", "/") });
+        assert!(json("tcp://127.0.0.1:7400").is_err());
     }
 
     fn settings(line: &str) -> Result<Settings, Failure> {

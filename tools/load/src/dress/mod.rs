@@ -7,7 +7,8 @@ mod upgrade;
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use campanile::wire::schema::Frame;
+use campanile::json;
+use campanile::wire::schema::{Frame, size_prefixed_root_as_frame};
 use campanile::wire::{Malformed, Split, read, split};
 use serde::Serialize;
 
@@ -26,6 +27,8 @@ pub enum Dress {
     Tcp,
     /// Frames in binary messages of a WebSocket.
     Binary,
+    /// Frames as JSON in its text messages.
+    Json,
     /// No frames: the words of another server's protocol.
     Peer(Peer),
 }
@@ -35,6 +38,7 @@ impl Dress {
     fn protocol(self) -> Option<&'static str> {
         match self {
             Dress::Binary => Some("campanile.v1.fb"),
+            Dress::Json => Some("campanile.v1.json"),
             Dress::Peer(peer) if peer.is_websocket() => Some("campanile.load"),
             Dress::Tcp | Dress::Peer(_) => None,
         }
@@ -45,6 +49,7 @@ impl Dress {
         match self {
             Dress::Tcp => "tcp",
             Dress::Binary => "ws",
+            Dress::Json => "ws-json",
             Dress::Peer(peer) => peer.name(),
         }
     }
@@ -98,19 +103,27 @@ impl Target {
 pub struct Outbound {
     dress: Dress,
     masks: Masks,
+    text: Vec<u8>,
     bytes: Vec<u8>,
 }
 
 impl Outbound {
     /// For connections of this dress.
     pub fn new(dress: Dress, seed: u64) -> Outbound {
-        Outbound { dress, masks: Masks::new(seed), bytes: Vec::new() }
+        Outbound { dress, masks: Masks::new(seed), text: Vec::new(), bytes: Vec::new() }
     }
 
     /// A frame as it travels. It stands until the next call.
     pub fn frame<'a>(&'a mut self, frame: &'a [u8]) -> &'a [u8] {
         match self.dress {
             Dress::Binary => self.message(Opcode::Binary, frame),
+            Dress::Json => {
+                self.text.clear();
+                json::write(size_prefixed_root_as_frame(frame).expect("a frame that was just built"), &mut self.text);
+                self.bytes.clear();
+                frame::write(Opcode::Text, &self.text, &mut self.masks, &mut self.bytes);
+                &self.bytes
+            }
             Dress::Peer(peer) if peer.is_websocket() => self.message(Opcode::Binary, frame),
             Dress::Tcp | Dress::Peer(_) => frame,
         }
@@ -173,6 +186,7 @@ impl Dress {
                     Split::TooLarge => Arrived::Wrong,
                 };
             }
+            Dress::Json => Opcode::Text,
             // Of another server's stream [`Peer::hear`] says what stands at its front.
             Dress::Binary | Dress::Peer(_) => Opcode::Binary,
         };
@@ -192,13 +206,16 @@ impl Dress {
 }
 
 /// Makes frames of messages.
-#[derive(Debug, Default)]
-pub struct Inbound {}
+#[derive(Default)]
+pub struct Inbound {
+    /// For connections that wear JSON.
+    json: Option<Box<json::Reader>>,
+}
 
 impl Inbound {
     /// For connections of this dress.
-    pub fn new(_: Dress) -> Inbound {
-        Inbound {}
+    pub fn new(dress: Dress) -> Inbound {
+        Inbound { json: (dress == Dress::Json).then(Box::default) }
     }
 
     /// A message as a frame. It stands until the next call.
@@ -206,14 +223,17 @@ impl Inbound {
     /// # Errors
     /// It is none.
     pub fn read<'a>(&'a mut self, message: &'a [u8]) -> Result<Frame<'a>, Malformed> {
-        read(message)
+        match &mut self.json {
+            Some(reader) => read(reader.read(message, None).map_err(|_| Malformed)?),
+            None => read(message),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use campanile::wire::Encoder;
-    use campanile::wire::schema::{Ping, PingArgs};
+    use campanile::wire::schema::{Body, Ping, PingArgs};
 
     use super::*;
 
@@ -237,5 +257,19 @@ mod tests {
         assert_eq!(front(&[0x8a, 0]), Arrived::Whole(What::Pong, 2..2));
         assert_eq!(front(&[0x88, 2, 3, 0xe8]), Arrived::Whole(What::Close, 2..4));
         assert_eq!(front(&[0x81, 0]), Arrived::Wrong, "text where binary was agreed");
+        assert_eq!(Dress::Json.front(&[0x81, 2, b'{', b'}']), Arrived::Whole(What::Message, 2..4));
+        assert_eq!(Dress::Json.front(&[0x82, 0]), Arrived::Wrong, "bytes where text was agreed");
+    }
+
+    #[test]
+    fn json_is_a_frame_again_in_the_end() {
+        let mut encoder = Encoder::default();
+        let frame = encoder.frame(9, |b| Ping::create(b, &PingArgs {})).to_vec();
+        let text = br#"{"type":"ping","ref":9}"#;
+        // What leaves is masked, so that only its length shows.
+        assert_eq!(Outbound::new(Dress::Json, 1).frame(&frame).len(), 2 + 4 + text.len());
+        let mut inbound = Inbound::new(Dress::Json);
+        assert_eq!(inbound.read(text).map(|frame| (frame.ref_(), frame.body_type())), Ok((9, Body::Ping)));
+        assert!(inbound.read(b"{").is_err() && inbound.read(&frame).is_err());
     }
 }

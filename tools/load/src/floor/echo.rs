@@ -38,8 +38,8 @@ fn begin(ring: &mut Ring) -> io::Result<()> {
     set_tcp_nodelay(listener.as_fd(), true)?;
     println!("{}", listener.local_addr()?);
     io::stdout().flush()?;
-    ring.listen(listener);
-    ring.accept();
+    let listener = ring.listen(listener);
+    ring.accept(listener);
     thread::spawn(|| {
         // Whatever ends the reading, whoever wanted this server is gone.
         let _ = io::stdin().read_to_end(&mut Vec::new());
@@ -69,12 +69,12 @@ impl Echo {
 
     fn completed(&mut self, ring: &mut Ring, completion: Completion) {
         match completion {
-            Completion::Accepted { result, more } => {
+            Completion::Accepted { result, more, listener } => {
                 if let Ok(slot) = result {
                     ring.receive(slot);
                 }
                 if !more {
-                    ring.accept();
+                    ring.accept(listener);
                 }
             }
             Completion::Received { slot, result, more } => {

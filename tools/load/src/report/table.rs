@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::{Figures, Latency};
 use crate::account::Verified;
+use crate::dress::Dress;
 
 /// The figures for people: what has no value is left out.
 pub fn table(f: &Figures) -> String {
@@ -146,6 +147,10 @@ fn troubles(t: &mut Table, f: &Figures) {
         (
             f.client_was_the_limit,
             "this program was out of CPU: the figures may be its limit, not the server's; give it more --cpus",
+        ),
+        (
+            f.over == Dress::Json,
+            "JSON is written and read by this program too: compare the server's CPU, and rates only where client CPU is far from 100 %",
         ),
         (
             f.unsent > 0 && f.rate_per_s.is_some(),
