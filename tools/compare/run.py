@@ -71,7 +71,7 @@ def read_options(arguments=None):
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--payload", type=int, default=128, help="bytes of a body")
     parser.add_argument("--scale", type=float, default=1, help="of all numbers of connections; below 1 for a quick look")
-    parser.add_argument("--rate", type=float, help="messages per second of the open loop; else half of the slowest server's knee, which is looked for")
+    parser.add_argument("--rate", type=float, help="messages per second of the open loop; else half of the slowest server's knee is looked for")
     parser.add_argument("--cpus", default="1", help="of the load client")
     parser.add_argument("--server-cpus", default="0")
     parser.add_argument("--cost", choices=("process", "cores"), default="process")
@@ -134,8 +134,10 @@ def run(options, workload, one, pace, base, seconds):
         port, log = free_port(), directory / "log"
         with Server([str(part) for part in one.command(directory, port)], directory, lambda text: one.target(port, text), one.env) as pid:
             target = one.target(port, log.read_text(errors="replace"))
-            status, figures = load(options, [workload.scenario, "--target", target, "--server-pid", pid, "--durability", "memory", *arguments], directory)
-    shown = ", ".join(f"{measure.title} {figure:,.{measure.digits}f}" for measure in workload.measures if (figure := value(figures, measure.key)) is not None)
+            arguments += ["--target", target, "--server-pid", pid, "--durability", "memory"]
+            status, figures = load(options, [workload.scenario, *arguments], directory)
+    found = [(measure, value(figures, measure.key)) for measure in workload.measures]
+    shown = ", ".join(f"{measure.title} {figure:,.{measure.digits}f}" for measure, figure in found if figure is not None)
     print(f"{workload.name:<14} {one.name:<14} {shown or 'nothing'}{'' if status == 0 else f'   EXIT STATUS {status}'}", flush=True)
     return {"workload": workload.name, "server": one.name, "clean": status == 0, "figures": figures}
 

@@ -211,7 +211,8 @@ def may_fetch(options):
 
 def said(command, env=None):
     try:
-        done = subprocess.run(command, timeout=20, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={"PATH": "/usr/bin:/bin", **(env or {})})
+        env = {"PATH": "/usr/bin:/bin", **(env or {})}
+        done = subprocess.run(command, timeout=20, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"{command[0]} does not run: {error}") from error
     return done.stdout

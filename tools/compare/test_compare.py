@@ -19,7 +19,8 @@ import servers
 
 COST = "server_process_cpu_us_per_delivery"
 OPTIONS = {
-    "workloads": None, "seconds": 5, "warmup": 1, "rounds": 3, "payload": 128, "scale": 1, "cpus": "1", "server_cpus": "0", "cost": "process", "rate": None,
+    "workloads": None, "seconds": 5, "warmup": 1, "rounds": 3, "payload": 128, "scale": 1, "cpus": "1", "server_cpus": "0", "cost": "process",
+    "rate": None,
 }
 
 

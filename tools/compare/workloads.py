@@ -47,13 +47,13 @@ def workloads(options):
         """Even, because half of them are somebody's peer."""
         return max(10, int(number * options.scale) // 2 * 2)
 
-    many, few, pairs = scaled(15_000), scaled(1_000), scaled(1_000)
+    many, few = scaled(15_000), scaled(1_000)
     every_ms = 900
     all_of_them = [
         Workload("fan-out", FAN_OUT, f"1 -> {few:,}, window 1", ("--members", few, "--window", 1), (delivery, p99)),
         Workload("fan-out-16", FAN_OUT, f"1 -> {few:,}, window 16", ("--members", few, "--window", 16), (delivery, p99)),
         Workload("fan-out-many", FAN_OUT, f"1 -> {many:,}, window 1", ("--members", many, "--window", 1), (delivery, p99)),
-        Workload("direct", DIRECT, f"acknowledged, {pairs:,} connections in pairs, window 1", ("--connections", pairs, "--window", 1), (message, p99)),
+        Workload("direct", DIRECT, f"acknowledged, {few:,} connections in pairs, window 1", ("--connections", few, "--window", 1), (message, p99)),
         Workload(
             "idle",
             IDLE,
@@ -61,7 +61,7 @@ def workloads(options):
             ("--connections", many, "--start-connections", many // 3, "--heartbeat", every_ms),
             (memory, pong),
         ),
-        Workload("rate", RATE, f"acknowledged, {pairs:,} connections in pairs, open loop", ("--connections", pairs), (p99, message)),
+        Workload("rate", RATE, f"acknowledged, {few:,} connections in pairs, open loop", ("--connections", few), (p99, message)),
     ]
     return [workload for workload in all_of_them if not options.workloads or workload.name in options.workloads]
 
