@@ -113,9 +113,16 @@ pub fn serve(config: Config) -> Result<(), StartError> {
     let backups =
         Arc::new(Backups::new(config.backup_dir.clone(), config.policies.any_on_disk(), config.limits.disk_free_bytes_min));
     let others = config.other_cpus();
+    let sources = control::Sources {
+        metrics: metrics.clone(),
+        partitions: partitions.clone(),
+        commit_stall,
+        health: health.clone(),
+        backups: backups.clone(),
+        ws: ws_address,
+    };
     let control =
-        control::spawn(ops, metrics.clone(), partitions.clone(), commit_stall, health.clone(), backups.clone(), &others)
-            .map_err(|error| StartError::Thread { what: "the control thread", error })?;
+        control::spawn(ops, sources, &others).map_err(|error| StartError::Thread { what: "the control thread", error })?;
     let kept = manifest.as_ref().map(|manifest| manifest.dir().to_owned());
     let (stores, disks) = match manifest {
         None => (None, (0..config.shards).map(|_| None).collect()),
@@ -301,6 +308,7 @@ fn upgrade_rules(config: &Config, ops: SocketAddr) -> Rules {
     Rules {
         hosts: config.ws_hosts.clone(),
         origins: config.ws_origins.clone(),
+        addresses: config.ws.is_some_and(|ws| !ws.ip().is_loopback()),
         head_bytes_max: config.limits.upgrade_bytes_max as usize,
         protocols: PROTOCOLS,
         page: format!("http://{ops}/"),
@@ -327,8 +335,8 @@ fn announce(config: &Config, dir: Option<&Path>, tcp: SocketAddr, ws: Option<Soc
          shards     {} on cpu {cpus}, {} connections at most\n  \
          messages   {}\n  \
          identity   development: whoever says dev:alice is alice. Do not let strangers reach this port.\n  \
-         try        cargo run --release -p campanile-cli -- --user alice --target tcp://{tcp}\n",
-        ws.map_or("none".into(), |ws| format!("ws://{ws}  ({})", PROTOCOLS.join(", "))),
+         try        open http://{ops}/ in a browser, or cargo run --release -p campanile-cli -- --user alice --target tcp://{tcp}\n",
+        ws.map_or("off".into(), |ws| format!("ws://{ws}  ({})", PROTOCOLS.join(", "))),
         config.shards,
         limits.connections_max,
         where_messages_are(config, dir)

@@ -1,4 +1,4 @@
-//! What operators see: metrics, health and readiness, backups, served by one thread that is no shard.
+//! What operators see: metrics, health and readiness, backups; and the page to chat on. All served by one thread that is no shard.
 //!
 //! ```text
 //!   shard 0 --writes--> ShardMetrics 0 <--reads--+
@@ -12,9 +12,10 @@ mod exposition;
 mod health;
 pub mod metrics;
 mod ops;
+mod page;
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,20 +26,28 @@ pub use backup::Backups;
 pub use health::{Health, Phase};
 use metrics::{Metrics, Partitions};
 
+/// What the control thread tells, and from where.
+pub struct Sources {
+    /// The shards' numbers.
+    pub metrics: Metrics,
+    /// The store's numbers.
+    pub partitions: Partitions,
+    /// A partition that commits for longer is told by readiness.
+    pub commit_stall: Duration,
+    /// In which phase the server is.
+    pub health: Arc<Health>,
+    /// Who makes backups.
+    pub backups: Arc<Backups>,
+    /// Where the page finds its WebSocket, if anywhere.
+    pub ws: Option<SocketAddr>,
+}
+
 /// Starts the control thread on a listener that is already bound, so that a taken address is the caller's error. It runs on `cpus`
-/// and ends after [`Phase::Stopped`]. A partition that commits for longer than `commit_stall` is told by readiness.
+/// and ends after [`Phase::Stopped`].
 ///
 /// # Errors
 /// The thread, its runtime or its event queue cannot be made.
-pub fn spawn(
-    listener: TcpListener,
-    metrics: Metrics,
-    partitions: Partitions,
-    commit_stall: Duration,
-    health: Arc<Health>,
-    backups: Arc<Backups>,
-    cpus: &[usize],
-) -> io::Result<JoinHandle<()>> {
+pub fn spawn(listener: TcpListener, sources: Sources, cpus: &[usize]) -> io::Result<JoinHandle<()>> {
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = {
@@ -49,7 +58,7 @@ pub fn spawn(
     cpus.iter().for_each(|cpu| set.set(*cpu));
     std::thread::Builder::new().name("control".into()).spawn(move || {
         stay_on(&set);
-        runtime.block_on(ops::serve(listener, ops::Ops::new(metrics, partitions, commit_stall, health, backups)));
+        runtime.block_on(ops::serve(listener, ops::Ops::new(sources)));
     })
 }
 
@@ -63,7 +72,7 @@ fn stay_on(set: &CpuSet) {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::{SocketAddr, TcpStream};
+    use std::net::TcpStream;
 
     use super::*;
 
@@ -83,9 +92,15 @@ mod tests {
             let (metrics, health) = (metrics::for_shards(2), Arc::new(Health::default()));
             let cpus = crate::config::allowed_cpus().unwrap();
             let partitions = metrics::for_partitions(2);
-            let stall = Duration::ZERO;
-            let backups = Arc::new(Backups::default());
-            let thread = spawn(listener, metrics.clone(), partitions.clone(), stall, health.clone(), backups, &cpus).unwrap();
+            let sources = Sources {
+                metrics: metrics.clone(),
+                partitions: partitions.clone(),
+                commit_stall: Duration::ZERO,
+                health: health.clone(),
+                backups: Arc::new(Backups::default()),
+                ws: Some("127.0.0.1:7401".parse().unwrap()),
+            };
+            let thread = spawn(listener, sources, &cpus).unwrap();
             Self { address, metrics, partitions, health, thread: Some(thread) }
         }
 
@@ -139,6 +154,40 @@ mod tests {
             metrics.contains("application/openmetrics-text") && metrics.contains("campanile_deliveries_total{shard=\"1\"} 42")
         );
         assert!(running.get("/nothing", "localhost").starts_with("HTTP/1.1 404"));
+    }
+
+    #[test]
+    fn browsers_get_the_page_and_others_the_list() {
+        let running = Running::start();
+        let browser = |path: &str, more: &str| {
+            running.ask(&format!(
+                "GET {path} HTTP/1.1\r\nHost: localhost:7402\r\nAccept: text/html,*/*\r\n{more}Connection: close\r\n\r\n"
+            ))
+        };
+        let page = browser("/", "");
+        for part in [
+            "HTTP/1.1 200",
+            "content-type: text/html; charset=utf-8",
+            "connect-src 'self' ws://localhost:7401 wss://localhost:7401;",
+            "default-src 'self';",
+            "x-content-type-options: nosniff",
+            "cache-control: no-cache",
+            "vary: Accept",
+            "<script type=\"module\" src=\"/app.js\">",
+        ] {
+            assert!(page.contains(part), "{part} in\n{page}");
+        }
+        assert!(browser("/app.js", "").contains("content-type: text/javascript"));
+        assert!(browser("/client/index.js", "").contains("export { Client }"));
+        assert!(browser("/config.json", "").ends_with("{\"server\":\"0.1.0\",\"ws\":\"ws://localhost:7401\"}"));
+        assert!(browser("/ops", "").contains("/metrics"));
+        for missing in ["/app.mjs", "/client/../../Cargo.toml", "/page/app.js", "/app.js/"] {
+            assert!(browser(missing, "").starts_with("HTTP/1.1 404"), "{missing}");
+        }
+        let etag = page.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+        let known = browser("/", &format!("If-None-Match: {etag}\r\n"));
+        assert!(known.starts_with("HTTP/1.1 304") && known.ends_with("\r\n\r\n"), "{known}");
+        assert!(running.ask("POST /app.js HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").starts_with("HTTP/1.1 404"));
     }
 
     #[test]

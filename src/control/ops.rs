@@ -2,7 +2,7 @@
 //!
 //! Every request must name a host that is this server (see [`host_is_ours`]); a web page that a browser on this machine happens to
 //! show cannot read the metrics through a name that it lets point here. Whoever connects holds little: connections, header bytes and
-//! times are bounded, and a connection above the bound waits in the kernel's queue.
+//! times are bounded, and a connection above the bound waits in the kernel's queue. Browsers get the chat page here as well ([`page`]).
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -22,10 +22,11 @@ use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::backup::{Backups, Refusal};
+use super::backup::Refusal;
 use super::exposition;
-use super::health::{self, Health, Sample, Watch};
-use super::metrics::{Metrics, Partitions};
+use super::health::{self, Sample, Watch};
+use super::metrics::Metrics;
+use super::{Sources, page};
 
 /// Connections at once: enough for all who scrape and look, few enough to leave the descriptors to clients.
 const CONNECTIONS_MAX: usize = 64;
@@ -47,40 +48,30 @@ const BACKUP_WAIT: Duration = Duration::from_secs(30);
 /// How often it is looked whether it is made.
 const BACKUP_LOOK: Duration = Duration::from_millis(50);
 
-/// What `/` answers.
-const INDEX: &str =
-    "Campanile operations: /healthz (alive), /readyz (wants clients), /metrics (Prometheus), /backup (POST makes one).\n";
+/// What `/ops` answers, and `/` to who is no browser.
+const INDEX: &str = "Campanile operations: /healthz (alive), /readyz (wants clients), /metrics (Prometheus), /backup (POST makes one). In a browser, / is a page \
+                     to chat on.\n";
 
 /// What the pages are made from.
 pub(super) struct Ops {
-    metrics: Metrics,
-    partitions: Partitions,
-    commit_stall: Duration,
-    health: Arc<Health>,
+    sources: Sources,
     registry: Registry,
-    backups: Arc<Backups>,
     /// Only this thread locks it; axum wants it anyway.
     watch: Mutex<Watch>,
 }
 
 impl Ops {
-    pub(super) fn new(
-        metrics: Metrics,
-        partitions: Partitions,
-        commit_stall: Duration,
-        health: Arc<Health>,
-        backups: Arc<Backups>,
-    ) -> Arc<Self> {
-        let registry = exposition::registry(metrics.clone(), partitions.clone());
-        let watch = Mutex::new(Watch::new(samples(&metrics), Instant::now()));
-        Arc::new(Self { metrics, partitions, commit_stall, health, registry, backups, watch })
+    pub(super) fn new(sources: Sources) -> Arc<Self> {
+        let registry = exposition::registry(sources.metrics.clone(), sources.partitions.clone());
+        let watch = Mutex::new(Watch::new(samples(&sources.metrics), Instant::now()));
+        Arc::new(Self { sources, registry, watch })
     }
 
     /// Asks the watch, after one more look.
     fn ask(&self, question: impl Fn(&Watch, Instant) -> Option<String>) -> Option<String> {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        watch.look(samples(&self.metrics), now);
+        watch.look(samples(&self.sources.metrics), now);
         question(&watch, now)
     }
 }
@@ -97,7 +88,7 @@ pub(super) async fn serve(listener: TcpListener, ops: Arc<Ops>) {
     let pages = pages(ops.clone());
     tokio::select! {
         () = accept(listener, &places, &pages) => {}
-        () = ops.health.stopped() => {}
+        () = ops.sources.health.stopped() => {}
     }
     looking.abort();
 }
@@ -142,24 +133,48 @@ async fn connection(stream: TcpStream, pages: Router, place: OwnedSemaphorePermi
 /// The pages.
 fn pages(ops: Arc<Ops>) -> Router {
     Router::new()
-        .route("/", get(|| async { INDEX }))
+        .route("/", get(root))
+        .route("/ops", get(|| async { INDEX }))
+        .route("/config.json", get(page_config))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/backup", post(begin_backup).get(backup))
+        .fallback(page_file)
         .with_state(ops)
+}
+
+/// The chat page for browsers, a line of text for the rest.
+async fn root(State(ops): State<Arc<Ops>>, uri: Uri, headers: HeaderMap) -> Response {
+    if page::is_wanted(&headers) {
+        page::file("/", &headers, host_named(&uri, &headers), ops.sources.ws)
+    } else {
+        ([(header::VARY, "Accept")], INDEX).into_response()
+    }
+}
+
+async fn page_config(State(ops): State<Arc<Ops>>, uri: Uri, headers: HeaderMap) -> Response {
+    page::config(host_named(&uri, &headers), ops.sources.ws)
+}
+
+/// Everything else is a file of the page, or nothing.
+async fn page_file(State(ops): State<Arc<Ops>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    if !method.is_safe() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    page::file(uri.path(), &headers, host_named(&uri, &headers), ops.sources.ws)
 }
 
 /// 200 as long as a restart would not help.
 async fn healthz(State(ops): State<Arc<Ops>>) -> (StatusCode, String) {
-    let phase = ops.health.phase();
+    let phase = ops.sources.health.phase();
     verdict(ops.ask(|watch, now| watch.not_alive(phase, now)))
 }
 
 /// 200 if clients may come.
 async fn readyz(State(ops): State<Arc<Ops>>) -> (StatusCode, String) {
-    let phase = ops.health.phase();
-    let store = |now| health::store_not_ready(&ops.partitions, ops.commit_stall, now);
+    let phase = ops.sources.health.phase();
+    let store = |now| health::store_not_ready(&ops.sources.partitions, ops.sources.commit_stall, now);
     verdict(ops.ask(|watch, now| watch.not_ready(phase, now).or_else(|| store(now))))
 }
 
@@ -184,16 +199,16 @@ async fn begin_backup(State(ops): State<Arc<Ops>>, headers: HeaderMap) -> (Statu
     if is_from_web_page(&headers) {
         return (StatusCode::FORBIDDEN, "A web page may not make a backup; use `campanile backup`.\n".into());
     }
-    if let Err(refusal) = ops.backups.begin() {
+    if let Err(refusal) = ops.sources.backups.begin() {
         return refused(refusal);
     }
     let is_async = headers.get("prefer").is_some_and(|prefer| prefer == "respond-async");
     let until = Instant::now() + if is_async { Duration::ZERO } else { BACKUP_WAIT };
-    while ops.backups.is_running() && Instant::now() < until {
+    while ops.sources.backups.is_running() && Instant::now() < until {
         tokio::time::sleep(BACKUP_LOOK).await;
     }
-    let is_running = ops.backups.is_running();
-    let (text, has_failed) = ops.backups.report();
+    let is_running = ops.sources.backups.is_running();
+    let (text, has_failed) = ops.sources.backups.report();
     let status = match (is_running, has_failed) {
         (true, _) => StatusCode::ACCEPTED,
         (false, true) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -204,7 +219,7 @@ async fn begin_backup(State(ops): State<Arc<Ops>>, headers: HeaderMap) -> (Statu
 
 /// How far the backup is that is being made, or what became of the last one.
 async fn backup(State(ops): State<Arc<Ops>>) -> (StatusCode, String) {
-    ops.backups.expect_enabled().map_or_else(refused, |()| (StatusCode::OK, ops.backups.report().0))
+    ops.sources.backups.expect_enabled().map_or_else(refused, |()| (StatusCode::OK, ops.sources.backups.report().0))
 }
 
 /// What a refused backup is answered with.
@@ -225,9 +240,7 @@ fn is_from_web_page(headers: &HeaderMap) -> bool {
 
 /// Answers only requests that name this server. `address`: where the connection arrived.
 async fn only_our_host(State(address): State<SocketAddr>, request: Request, next: Next) -> Result<Response, Infallible> {
-    let of_header = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or(""));
-    let host = request.uri().authority().map(|authority| authority.as_str()).or(of_header);
-    let refusal = match host {
+    let refusal = match host(request.uri(), request.headers()) {
         Some(host) if host_is_ours(host, address.ip()) => return Ok(next.run(request).await),
         Some(_) => {
             (StatusCode::MISDIRECTED_REQUEST, "This is not the host that the request names; use localhost or the address.\n")
@@ -235,6 +248,17 @@ async fn only_our_host(State(address): State<SocketAddr>, request: Request, next
         None => (StatusCode::BAD_REQUEST, "The request names no host.\n"),
     };
     Ok(refusal.into_response())
+}
+
+/// Whom a request is for.
+fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let of_header = headers.get(header::HOST).map(|host| host.to_str().unwrap_or(""));
+    uri.authority().map(|authority| authority.as_str()).or(of_header)
+}
+
+/// Whom a request is for, without the port; the request has passed [`only_our_host`].
+fn host_named<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
+    host(uri, headers).and_then(without_port).unwrap_or("localhost")
 }
 
 /// Whether a Host header (`name`, `name:port`, `[v6]:port`) means this server: localhost, a loopback address, or the address at which

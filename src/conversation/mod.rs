@@ -120,6 +120,7 @@ struct Conversation {
     /// Reads from disk that are under way, and what was committed meanwhile.
     reading: u32,
     tail: VecDeque<Arc<Record>>,
+    taken_back: read::TakenBack,
     /// What is kept of it changed, and the disk does not know yet.
     is_head_due: bool,
     /// Sizes of the bodies that are kept, ascending by seq, where they are limited.
@@ -297,6 +298,7 @@ impl Conversations {
             used_ms: 0,
             reading: 0,
             tail: VecDeque::new(),
+            taken_back: read::TakenBack::default(),
             is_head_due: false,
             sizes: VecDeque::new(),
             sizes_sum: 0,

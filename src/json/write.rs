@@ -1,5 +1,7 @@
 //! From values to text. Whatever is written ends with a comma, and what closes an object or a list takes the place of its last one.
 
+use std::ops::Range;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flatbuffers::{Follow, ForwardsUOffset, Vector};
@@ -202,26 +204,34 @@ const TOGETHER: usize = 32;
 /// Appends the inside of a string. One without anything to escape is copied at once.
 fn escape(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
+    let (chunks, rest) = bytes.as_chunks::<TOGETHER>();
     let mut copied = 0;
-    for (index, chunk) in bytes.chunks(TOGETHER).enumerate() {
-        if !chunk.iter().fold(false, |any, &byte| any | (byte < 0x20) | (byte == b'"') | (byte == b'\\')) {
-            continue;
-        }
-        for (offset, &byte) in chunk.iter().enumerate() {
-            let escape = ESCAPES[usize::from(byte)];
-            if escape == 0 {
-                continue;
-            }
-            let at = index * TOGETHER + offset;
-            out.extend_from_slice(&bytes[copied..at]);
-            copied = at + 1;
-            out.extend_from_slice(&[b'\\', escape]);
-            if escape == b'u' {
-                out.extend_from_slice(&[b'0', b'0', b'0' + (byte >> 4), b"0123456789abcdef"[usize::from(byte & 15)]]);
-            }
+    for (index, chunk) in chunks.iter().enumerate() {
+        if chunk.iter().fold(false, |any, &byte| any | (byte < 0x20) | (byte == b'"') | (byte == b'\\')) {
+            let begin = index * TOGETHER;
+            copied = escape_each(bytes, copied, begin..begin + TOGETHER, out);
         }
     }
+    copied = escape_each(bytes, copied, bytes.len() - rest.len()..bytes.len(), out);
     out.extend_from_slice(&bytes[copied..]);
+}
+
+/// Escapes what must be in a range, and appends the bytes in front of it that were not copied yet. Gives the end of what is.
+fn escape_each(bytes: &[u8], mut copied: usize, range: Range<usize>, out: &mut Vec<u8>) -> usize {
+    for at in range {
+        let byte = bytes[at];
+        let escape = ESCAPES[usize::from(byte)];
+        if escape == 0 {
+            continue;
+        }
+        out.extend_from_slice(&bytes[copied..at]);
+        copied = at + 1;
+        out.extend_from_slice(&[b'\\', escape]);
+        if escape == b'u' {
+            out.extend_from_slice(&[b'0', b'0', b'0' + (byte >> 4), b"0123456789abcdef"[usize::from(byte & 15)]]);
+        }
+    }
+    copied
 }
 
 #[cfg(test)]

@@ -31,6 +31,11 @@ impl Pongs {
         write(Opcode::Pong, payload, &mut self.frames);
     }
 
+    /// Whether there is none to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
     /// The frames to be sent now; `None`: there are none.
     pub fn take(&mut self) -> Option<Vec<u8>> {
         self.waiting += self.frames.len();

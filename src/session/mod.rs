@@ -106,8 +106,9 @@ pub struct Users {
     resting: BTreeMap<NonZeroU64, u32>,
     /// How many ever came to rest.
     rested: NonZeroU64,
-    /// Users whose last session left, and when they will be seen to be gone: in the order of time, since all wait equally long.
-    lingering: VecDeque<(u64, u32, u32)>,
+    /// When users whose last session left will be seen to be gone, who (index and generation), and their how manieth absence it is: in the order of
+    /// time, since all wait equally long.
+    lingering: VecDeque<(u64, u32, u32, u32)>,
     /// News for other shards that wait for room in their lanes.
     news: VecDeque<(ShardId, Event)>,
     is_stopping: bool,

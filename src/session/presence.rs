@@ -207,10 +207,6 @@ impl Users {
         if let Some(user) = self.find_user(user) {
             let known = &mut self.users[user];
             known.unwatch((from, session));
-            if let Some(pending) = &mut known.pending {
-                pending.unjudged.remove(&(from, session));
-                known.tidy();
-            }
             self.forget_if_empty(user, now);
         }
         fx.event(from, Event::Unwatched);

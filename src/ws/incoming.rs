@@ -128,6 +128,12 @@ impl Incoming {
         self.header_bytes == 0 && self.frame.is_none() && self.message.is_none()
     }
 
+    /// Memory that it holds besides itself.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.control.capacity() + self.payload.capacity()
+    }
+
     /// The frame that is being read, or the next one.
     fn open_frame(&mut self, input: &mut &mut [u8], message_bytes_max: usize) -> Result<Option<OpenFrame>, Fault> {
         if let Some(frame) = self.frame.take() {

@@ -119,6 +119,22 @@ fn a_message_of_the_schema_is_one_that_only_a_server_sends() {
     assert_eq!(verb, Ok(Body::Message));
 }
 
+/// What a text can make grow. Of all that a list can hold, an empty string is the shortest in JSON and the longest beside that in a frame.
+#[test]
+fn a_frame_has_at_most_four_times_the_bytes_of_its_text() {
+    for (field, item) in [
+        (r#"{"type":"group_create","members":["#, "\"\","),
+        (r#"{"type":"page","messages":["#, "{},"),
+        (r#"{"type":"page","messages":["#, r#"{"kind":1},"#),
+        (r#"{"type":"connect","resume":["#, r#"{"tags":[]},"#),
+    ] {
+        let text = format!("{field}{}]}}", item.repeat(10_000).trim_end_matches(','));
+        let mut reader = Reader::new();
+        let bytes = reader.read(text.as_bytes(), None).unwrap().len();
+        assert!(bytes <= 4 * text.len(), "{item}: {} bytes of text, {bytes} of the frame", text.len());
+    }
+}
+
 #[test]
 fn a_reader_goes_on_after_an_error() {
     let mut reader = Reader::new();

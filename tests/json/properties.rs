@@ -71,7 +71,7 @@ fn vary(value: &mut Value, key: &str, text: &str, number: u64, drop: &[Index]) {
             _ => text.clone_into(old),
         },
         Value::Number(old) => *old = if key == "ref" || key == "seq" { number.into() } else { (number % 65_536).into() },
-        Value::Bool(old) => *old = number % 2 == 0,
+        Value::Bool(old) => *old = number.is_multiple_of(2),
         Value::Null => unreachable!("nothing is null"),
     }
 }

@@ -43,14 +43,14 @@ def main():
         anchor = uwebsockets(options.scratch)
     except Unavailable as why:
         sys.exit(f"no uWebSockets: {why}")
-    commands = {"uwebsockets": (anchor / "EchoServer", anchor_port(anchor)), "campanile": (echo, free_port())}
+    programs = {"uwebsockets": anchor / "EchoServer", "campanile": echo}
     base = Path(tempfile.mkdtemp(prefix="echo-", dir=options.scratch))
     try:
         rows = []
         for turn in range(options.rounds):
             for payload in options.payloads:
                 for name in names if turn % 2 == 0 else reversed(names):
-                    rows.append(run(options, anchor / "load_test", name, *commands[name], payload, base))
+                    rows.append(run(options, anchor, name, programs[name], payload, base))
         report(options, names, rows)
     finally:
         shutil.rmtree(base, ignore_errors=True)
@@ -85,17 +85,21 @@ def uwebsockets(scratch):
     return tree
 
 
-def anchor_port(anchor):
-    return int((anchor / "port").read_text())
-
-
-def run(options, load_test, name, program, port, payload, base):
+def run(options, anchor, name, program, payload, base):
     """One server under load: its figures."""
     directory = Path(tempfile.mkdtemp(dir=base))
     command = ["taskset", "-c", options.server_cpu, program]
-    command += [f"127.0.0.1:{port}"] if name == "campanile" else []
-    with Server(command, directory, lambda _: answers(port)) as pid:
-        load = ["taskset", "-c", options.cpu, "stdbuf", "-oL", load_test, str(options.connections), "127.0.0.1", str(port), "0", "0", str(payload)]
+    # A port of its own for each run: the kernel closes the sockets of a ring some time after their process has ended.
+    command += ["127.0.0.1:0"] if name == "campanile" else []
+    told = (anchor / "port").read_text() if name == "uwebsockets" else None
+
+    def port(log):
+        found = re.search(r"ws://127\.0\.0\.1:(\d+)", log)
+        return told if told and answers(int(told)) else found and found[1]
+
+    with Server(command, directory, port) as pid:
+        place = ["127.0.0.1", port((directory / "log").read_text())]
+        load = ["taskset", "-c", options.cpu, "stdbuf", "-oL", anchor / "load_test", options.connections, *place, "0", "0", payload]
         messages, seconds = measure([str(part) for part in load], pid, options)
     row = {
         "server": name,

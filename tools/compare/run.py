@@ -36,9 +36,8 @@ from workloads import NAMES, RATE, value, workloads
 ROOT = servers.ROOT
 # Beyond its own times, a run may take so long to log in, to drain and to give up.
 GRACE_S = 240
-# The knee: the first rate at which p99 is above this, or not all is sent and answered.
-KNEE_P99_US = 10_000
-KNEE_FROM, KNEE_STEP, KNEE_STEPS = 4_000, 1.3, 16
+# The knee of an open loop: the first rate, seconds of each step, and the p99 that is borne.
+KNEE_FROM, KNEE_S, KNEE_P99_MS = 4_000, 2, 10
 
 
 def main(arguments=None):
@@ -116,35 +115,38 @@ def play(options, present, base):
                 if isinstance(one, servers.Floor) and not workload.floor:
                     continue
                 pace = ("--rate", f"{rate:.0f}") if workload.kind == RATE else ()
-                runs.append(run(options, workload, one, pace, base, options.seconds) | {"round": turn})
+                runs.append(run(options, workload, one, pace, base) | {"round": turn})
     return runs, rate
 
 
-def run(options, workload, one, pace, base, seconds):
+def run(options, workload, one, pace, base):
     """One server under one workload."""
-    directory = Path(tempfile.mkdtemp(dir=base))
-    arguments = [*workload.arguments, *pace, "--payload", options.payload, "--seconds", seconds, "--warmup", options.warmup]
-    arguments += ["--cpus", options.cpus, "--server-cpus", options.server_cpus, "--json", directory / "figures.json"]
+    arguments = [*workload.arguments, *pace, "--seconds", options.seconds]
     if isinstance(one, servers.Floor):
-        if "--start-connections" in arguments:
-            at = arguments.index("--start-connections")
-            del arguments[at:at + 2]
-        status, figures = load(options, [workload.floor, *arguments], directory)
+        status, figures = load(options, [workload.floor, *workload.floor_arguments, "--seconds", options.seconds], Path(tempfile.mkdtemp(dir=base)))
     else:
-        port, log = free_port(), directory / "log"
-        with Server([str(part) for part in one.command(directory, port)], directory, lambda text: one.target(port, text), one.env) as pid:
-            target = one.target(port, log.read_text(errors="replace"))
-            arguments += ["--target", target, "--server-pid", pid, "--durability", "memory"]
-            status, figures = load(options, [workload.scenario, *arguments], directory)
+        status, figures = serve(options, one, [workload.scenario, *arguments], base)
     found = [(measure, value(figures, measure.key)) for measure in workload.measures]
     shown = ", ".join(f"{measure.title} {figure:,.{measure.digits}f}" for measure, figure in found if figure is not None)
     print(f"{workload.name:<14} {one.name:<14} {shown or 'nothing'}{'' if status == 0 else f'   EXIT STATUS {status}'}", flush=True)
     return {"workload": workload.name, "server": one.name, "clean": status == 0, "figures": figures}
 
 
+def serve(options, one, arguments, base):
+    """Starts a server for as long as the load client plays against it; gives its exit status and figures."""
+    directory = Path(tempfile.mkdtemp(dir=base))
+    port, log = free_port(), directory / "log"
+    command = [str(part) for part in one.command(directory, port)]
+    with Server(command, directory, lambda text: one.target(port, text), one.env) as pid:
+        target = one.target(port, log.read_text(errors="replace"))
+        return load(options, [*arguments, "--target", target, "--server-pid", pid, "--durability", "memory"], directory)
+
+
 def load(options, arguments, directory):
     """Runs the load client and gives its exit status and figures."""
-    command = [str(part) for part in (options.build / "campanile-load", *arguments)]
+    out = directory / "figures.json"
+    always = ["--payload", options.payload, "--warmup", options.warmup, "--cpus", options.cpus, "--server-cpus", options.server_cpus, "--json", out]
+    command = [str(part) for part in (options.build / "campanile-load", *arguments, *always)]
     with (directory / "load.log").open("w+") as log:
         try:
             status = subprocess.run(command, timeout=options.seconds + options.warmup + GRACE_S, stdout=log, stderr=subprocess.STDOUT).returncode
@@ -153,7 +155,6 @@ def load(options, arguments, directory):
         log.seek(0)
         if status != 0:
             print("$", *command, log.read(), sep="\n", flush=True)
-    out = directory / "figures.json"
     return status, json.loads(out.read_text()) if out.exists() else {}
 
 
@@ -165,15 +166,10 @@ def slowest_knee(options, workload, present, base):
 
 
 def knee(options, workload, one, base):
-    """The last rate before the one that a server does not bear."""
-    rate = KNEE_FROM
-    for _ in range(KNEE_STEPS):
-        found = run(options, workload, one, ("--rate", f"{rate:.0f}"), base, min(2, options.seconds))
-        figures = found["figures"]
-        if not found["clean"] or figures["unsent"] > 0 or figures["latency_us"]["p99"] > KNEE_P99_US:
-            return rate / KNEE_STEP
-        rate *= KNEE_STEP
-    return rate
+    """The highest rate that a server bears; the least that was tried where it bears none."""
+    ramp = ["ramp", "--from", KNEE_FROM, "--p99-ms", KNEE_P99_MS, workload.scenario, *workload.arguments, "--seconds", min(KNEE_S, options.seconds)]
+    _, figures = serve(options, one, ramp, base)
+    return figures.get("knee_per_s") or KNEE_FROM
 
 
 def told(options, rate):

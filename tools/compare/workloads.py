@@ -31,6 +31,12 @@ class Workload:
         return {FAN_OUT: "floor", IDLE: "echo-floor"}.get(self.kind)
 
     @property
+    def floor_arguments(self):
+        """The same without what a floor knows nothing of."""
+        pairs = zip(self.arguments[::2], self.arguments[1::2])
+        return [part for pair in pairs if pair[0] != "--start-connections" for part in pair]
+
+    @property
     def scenario(self):
         return {FAN_OUT: "group", IDLE: "idle"}.get(self.kind, "direct")
 

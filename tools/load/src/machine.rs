@@ -75,6 +75,27 @@ fn kib_of(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key))?.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// What the calling thread did since it began.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThreadTimes {
+    /// It ran, in ns.
+    pub ran_ns: u64,
+    /// It could have run but waited for its processor, in ns; 0 where the kernel does not count it (CONFIG_SCHED_INFO).
+    pub waited_ns: u64,
+}
+
+/// Reads them.
+pub fn thread_times() -> ThreadTimes {
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let schedstat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    ThreadTimes { ran_ns: cpu.tv_sec as u64 * 1_000_000_000 + cpu.tv_nsec as u64, waited_ns: waited_ns(&schedstat).unwrap_or(0) }
+}
+
+/// The second of `ran waited timeslices`.
+fn waited_ns(schedstat: &str) -> Option<u64> {
+    schedstat.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 /// What this was measured on.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Facts {
@@ -148,6 +169,13 @@ mod tests {
     fn a_process_name_may_hold_anything() {
         let stat = "42 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 1000 234 0 0 20 0";
         assert_eq!(process_ticks(stat), Some(1234));
+    }
+
+    #[test]
+    fn a_thread_knows_how_long_it_ran() {
+        let before = thread_times();
+        while thread_times().ran_ns < before.ran_ns + 1_000_000 {}
+        assert_eq!((waited_ns("12 345 6\n"), waited_ns("12")), (Some(345), None));
     }
 
     #[test]

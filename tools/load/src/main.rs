@@ -23,6 +23,7 @@ mod nats;
 mod options;
 mod peers;
 mod pinger;
+mod play;
 mod report;
 mod scenario;
 mod stage;
@@ -67,6 +68,13 @@ fn play(command: Command) -> Result<bool, Failure> {
         Command::Group { common, server, verify, members } => group(&common, &server, verify, members),
         Command::Backlog { common, server, backlog } => self::backlog(&common, &server, &backlog),
         Command::Cold { common, server, cold } => self::cold(&common, &server, &cold),
+        Command::Ramp { ramp, load } => play::ramp(&ramp, &load),
+        Command::Storm(played) => play::storm(&played),
+        Command::Mixed(played) => play::mixed(&played),
+        Command::Groups(played) => play::groups(&played),
+        Command::Broadcast(played) => play::broadcast(&played),
+        Command::Topic(played) => play::topic(&played),
+        Command::Churn(played) => play::churn(&played),
         Command::Floor { common, members } => floor(&common, members),
         Command::NatsFloor { options } => nats::run(&options),
         Command::EchoFloor { common, heartbeat } => echo_floor(&common, heartbeat),
@@ -86,16 +94,20 @@ fn idle(common: &Common, server: &Server, start: Option<u32>, heartbeat: Heartbe
 
 fn direct(common: &Common, server: &Server, verify: Verify, peers: Peers) -> Result<bool, Failure> {
     let settings = Settings::from(common)?.with(verify);
+    let plan = direct_plan(common, &settings, peers)?;
+    measure("direct", plan, &settings, common, watched(server)?, None)
+}
+
+fn direct_plan(common: &Common, settings: &Settings, peers: Peers) -> Result<Plan, Failure> {
     let connections = at_least(common.connections.unwrap_or(CONNECTIONS), 2)?;
     let workers = settings.cpus.len() as u32;
-    let plan = match peers {
+    match peers {
         Peers::Pairs if connections % 2 == 1 => {
-            return Err(Failure::Option(format!("--connections {connections}: pairs need an even number")));
+            Err(Failure::Option(format!("--connections {connections}: pairs need an even number")))
         }
-        Peers::Pairs => Plan::direct(run_number(), connections, workers),
-        Peers::Random => Plan::random(run_number(), connections, workers),
-    };
-    measure("direct", plan, &settings, common, watched(server)?, None)
+        Peers::Pairs => Ok(Plan::direct(run_number(), connections, workers)),
+        Peers::Random => Ok(Plan::random(run_number(), connections, workers)),
+    }
 }
 
 fn group(common: &Common, server: &Server, verify: Verify, members: u32) -> Result<bool, Failure> {
@@ -173,6 +185,16 @@ fn watched(server: &Server) -> Result<Watched, Failure> {
     Ok(Watched { target: options::target(&server.target, server.encoding)?, pid: server.server_pid })
 }
 
+/// A server that can play this, with what it needs for it.
+fn prepared(server: Watched, plan: &Plan, settings: &Settings) -> Result<Watched, Failure> {
+    if server.target.dress == Dress::Peer(Peer::JetStream) {
+        let target = server.target.address;
+        nats::make_stream(target, peers::nats::SUBJECTS, nats::Storage::Memory)
+            .map_err(|cause| Failure::Connect { target, cause })?;
+    }
+    if settings.verify_places.is_some() || plan.traffic().is_some() { own(server) } else { Ok(server) }
+}
+
 /// Refuses other servers, for what only Campanile can be asked.
 fn own(watched: Watched) -> Result<Watched, Failure> {
     match watched.target.dress {
@@ -191,12 +213,7 @@ fn measure(
     server: Watched,
     start_connections: Option<u32>,
 ) -> Result<bool, Failure> {
-    let server = if settings.verify_places.is_some() { own(server)? } else { server };
-    if server.target.dress == Dress::Peer(Peer::JetStream) {
-        let address = server.target.address;
-        nats::make_stream(address, peers::nats::SUBJECTS, nats::Storage::Memory)
-            .map_err(|cause| Failure::Connect { target: address, cause })?;
-    }
+    let server = prepared(server, &plan, settings)?;
     let outcome = conduct::conduct(plan, settings, server, start_connections)?;
     let figures = Figures::from(scenario, &common.durability, settings, &outcome);
     show(common, &report::table(&figures), &figures)?;

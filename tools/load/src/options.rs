@@ -8,12 +8,13 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::account::{HEADER_BYTES, Pace, WINDOW_MAX};
-use crate::conduct::Half;
+use crate::conduct::{Half, Ladder, Ramping};
 use crate::dress::{Dress, Target};
 use crate::error::Failure;
 use crate::machine;
 use crate::nats::NatsOptions;
 use crate::peers::Peer;
+use crate::scenario::{BroadcastOptions, ChurnOptions, GroupsOptions, MixedOptions, StormOptions, TopicOptions};
 
 /// Messages that each publisher has outstanding while it lays them in store.
 const FILL_WINDOW: u32 = 64;
@@ -32,6 +33,13 @@ Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
   campanile-load backlog --users 10000 --messages 100 --pings --cpus 1
   campanile-load cold --conversations 100000 --messages 1000000 --rest 90 --server-pid $PID
   campanile-load floor --members 1000 --payload 128 --window 1 --server-cpus 0 --cpus 1
+  campanile-load storm --connections 10000 --drop 5000 --rate 2000 --pings --cpus 1 --server-pid $PID
+  campanile-load ramp --p99-ms 5 --from 5000 direct --connections 1000 --duration 5 --cpus 1 --server-cpus 0
+  campanile-load mixed --connections 10000 --rate 5000 --duration 60 --pings --cpus 1 --server-pid $PID
+  campanile-load groups --connections 5000 --groups 1000 --largest 1000 --rate 2000 --cpus 1
+  campanile-load broadcast --connections 15000 --rate 5 --pings --cpus 1
+  campanile-load topic --connections 5000 --topics 100 --tags 16 --filtered 80 --rate 1000 --cpus 1
+  campanile-load churn --connections 2000 --groups 100 --moves 200 --reconnects 20 --rate 1000 --cpus 1
 
 What is counted: `sent`, `acked`, `delivered`, `expected` and all latencies are of messages that were meant to be sent between the end of
 the warm-up and the end of the duration. `lost`, `duplicated` and `out_of_order` are of the whole run, from the sequence numbers in the
@@ -122,6 +130,45 @@ pub enum Command {
         #[arg(long, value_name = "M", default_value_t = 1000)]
         members: u32,
     },
+    /// Many sessions drop at the same moment and come back with their cursors, while others go on writing, also to those who are away.
+    ///
+    /// Half of the messages are direct ones among those who stay: what they feel is told before, during and after. A quarter are direct ones between
+    /// one who stays and one who drops, a quarter go to groups of one who stays and nine who drop. The load runs for --duration, then the sessions
+    /// drop, and it goes on until all are back, and for --aftermath. A session is back when it has, in every conversation, all that was there when it
+    /// came. What it had sent without an answer it sends again, under the same client_id. Every message must come once.
+    Storm(Played<StormOptions>),
+    /// A chat service's day: direct messages, groups of all sizes, receipts, presence, and sessions that come and go.
+    ///
+    /// 80 % of the messages are direct, between users of whom each has 10 contacts; the others go to groups of 5 to 500 members, of which a user is in 3.
+    /// Sizes and rates of groups follow Zipf. Who gets a direct message says that he has read it, of a group's message one in ten does, as soon as the server has answered what he said
+    /// before. Each user watches whether 10 members of his groups are there. 1 % of the sessions drop each minute and come back with their cursors, in turn after
+    /// 0.2 s, which nobody sees, and after 8 s, which those who watch are told.
+    Mixed(Played<MixedOptions>),
+    /// Many groups: a few large ones and many small ones, a few busy ones and many quiet ones (both by Zipf).
+    Groups(Played<GroupsOptions>),
+    /// What one says reaches every session.
+    ///
+    /// The server sends it to all sessions that it has, also to those of others: run it alone. The rate is 10 per second unless --rate says otherwise.
+    Broadcast(Played<BroadcastOptions>),
+    /// Publishers and subscribers of topics, where some want all and some want one tag.
+    ///
+    /// What a filter passes over is announced (`skip`), which is counted as filtered; everything else must come once.
+    Topic(Played<TopicOptions>),
+    /// Users join groups and leave them, sessions drop and come back, while the groups talk on.
+    ///
+    /// Those who stay must get every message once. One who joins and leaves must get what is numbered between the two, in order, without a hole, and
+    /// nothing else; what he would still have got, had he not left before he had caught up, is counted as cut off.
+    Churn(Played<ChurnOptions>),
+    /// Raises the rate of a load, over the same sessions, until its latency passes a bound: finds the knee.
+    ///
+    /// Each step settles for --warmup, is measured for --duration, and drained. A rate holds if the p99 of its deliveries, from when each message was
+    /// meant to be sent, is at most --p99-ms, and at least 99 % of what was meant to be sent was acknowledged and all of that delivered.
+    Ramp {
+        #[command(flatten)]
+        ramp: RampOptions,
+        #[command(subcommand)]
+        load: RampLoad,
+    },
     /// Another yardstick: publishes to a file stream of a nats-server with JetStream, and counts its acks.
     NatsFloor {
         #[command(flatten)]
@@ -171,6 +218,92 @@ impl Yardstick {
             Yardstick::Sends => "sends",
             Yardstick::Echoes => "echoes",
         }
+    }
+}
+
+/// A scenario of traffic: an open loop over many conversations.
+#[derive(Debug, Args)]
+pub struct Played<O: Args> {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub server: Server,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub options: O,
+    /// Also pings from a session that has nothing to do with it, every 10 ms; before and while it goes on.
+    #[arg(long)]
+    pub pings: bool,
+}
+
+/// How the rate is raised.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct RampOptions {
+    /// The first rate, in messages per second.
+    #[arg(long, value_name = "R", default_value_t = 1000.0)]
+    pub from: f64,
+    /// The highest rate that is tried.
+    #[arg(long, value_name = "R", default_value_t = 10_000_000.0)]
+    pub to: f64,
+    /// Each rate is so many times the one before.
+    #[arg(long, value_name = "F", default_value_t = 1.5)]
+    pub factor: f64,
+    /// Rates between the last that held and the first that did not, each in the middle of what is left.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub refine: u32,
+    /// A rate holds if the p99 of a delivery is at most this.
+    #[arg(long, value_name = "MS", default_value_t = 10.0)]
+    pub p99_ms: f64,
+    /// A rate that does not hold is tried so often: on a machine with other work on it, one bad moment is no knee.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub tries: u32,
+}
+
+/// What is ramped.
+#[derive(Debug, Subcommand)]
+pub enum RampLoad {
+    /// Direct messages between users who are all online.
+    Direct {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        common: Common,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        server: Server,
+        /// Who writes to whom.
+        #[arg(long, value_name = "HOW", default_value = "pairs")]
+        peers: Peers,
+    },
+    /// A chat service's day.
+    Mixed(Played<MixedOptions>),
+    /// Many groups.
+    Groups(Played<GroupsOptions>),
+    /// What one says reaches every session.
+    Broadcast(Played<BroadcastOptions>),
+    /// Publishers and subscribers of topics.
+    Topic(Played<TopicOptions>),
+}
+
+impl RampOptions {
+    /// How it is done.
+    ///
+    /// # Errors
+    /// The first option that has no sense.
+    pub fn ramping(&self) -> Result<Ramping, Failure> {
+        let RampOptions { from, to, factor, refine, p99_ms, tries } = *self;
+        let no = |sentence: String| Err(Failure::Option(sentence));
+        if !(from > 0.0 && from <= to && to <= 1e8) {
+            return no(format!("--from {from}, --to {to}: more than 0, at most 100000000, and not the other way round"));
+        }
+        if !(factor > 1.0 && factor <= 100.0) {
+            return no(format!("--factor {factor}: more than 1 and at most 100"));
+        }
+        if !(p99_ms > 0.0 && p99_ms <= 3_600_000.0) || tries == 0 {
+            return no(format!("--p99-ms {p99_ms}, --tries {tries}: more than 0"));
+        }
+        Ok(Ramping { from_per_s: from, ladder: Ladder::new(factor, to, refine), p99_ns: (p99_ms * 1e6) as u64, tries })
     }
 }
 
@@ -333,7 +466,7 @@ pub struct Common {
     /// [default: 1; backlog and cold: 64].
     #[arg(long, value_name = "W", conflicts_with = "rate")]
     pub window: Option<u32>,
-    /// Open loop: messages per second, over all publishers. Latency counts from when a message was meant to be sent.
+    /// Open loop: messages per second, over all publishers [default: 1000 where a scenario has no closed loop]. Latency counts from when a message was meant to be sent.
     #[arg(long, value_name = "R")]
     pub rate: Option<f64>,
     /// CPUs of the server, whose busy time is counted as its cost.
@@ -380,10 +513,16 @@ pub struct Settings {
     pub per_address: u32,
     /// Logins under way at once, for each worker.
     pub logins_per_worker: usize,
+    /// The same for sessions that come back.
+    pub returns_per_worker: usize,
     /// Places that are remembered for reading back, if that is wanted.
     pub verify_places: Option<usize>,
     /// How often each session pings in the measured time.
     pub heartbeat: Option<Duration>,
+    /// A session that has nothing to do with the load pings meanwhile.
+    pub pings: bool,
+    /// Load after all who dropped are back.
+    pub aftermath: Duration,
 }
 
 impl Settings {
@@ -408,9 +547,12 @@ impl Settings {
             drain: Duration::from_secs_f64(common.drain),
             per_address: common.per_address,
             logins_per_worker: (common.logins.unwrap_or(LOGINS) as usize / cpus.len()).max(1),
+            returns_per_worker: common.logins.map_or(usize::MAX, |logins| (logins as usize / cpus.len()).max(1)),
             cpus,
             verify_places: None,
             heartbeat: None,
+            pings: false,
+            aftermath: Duration::ZERO,
         })
     }
 
@@ -434,6 +576,17 @@ impl Settings {
             return Err(Failure::Option("--heartbeat: at least 1 ms".to_owned()));
         }
         Ok(Settings { heartbeat: heartbeat.heartbeat.map(|ms| Duration::from_millis(u64::from(ms))), ..self })
+    }
+
+    /// The same for traffic, which always is an open loop.
+    ///
+    /// # Errors
+    /// A window was asked for.
+    pub fn open(self, common: &Common, rate_per_s: f64) -> Result<Settings, Failure> {
+        if common.window.is_some() {
+            return Err(Failure::Option("--window: this scenario sends at a --rate".to_owned()));
+        }
+        Ok(Settings { pace: Pace::Rate, rate_per_s: Some(common.rate.unwrap_or(rate_per_s)), ..self })
     }
 
     /// The same, with as many logins at once as there are, unless it was said how many.

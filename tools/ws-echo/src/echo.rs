@@ -40,6 +40,10 @@ struct Connection {
     waiting: Vec<u8>,
     incoming: Incoming,
     outbox: Outbox,
+    /// Something waits in [`Echo::sends`].
+    has_queued: bool,
+    /// A message is being sent from the buffer that it came in.
+    is_bouncing: bool,
     is_receiving: bool,
     is_dirty: bool,
     is_shut: bool,
@@ -146,8 +150,9 @@ impl Echo {
         connection.is_receiving = more;
         match result {
             Ok(Some((buffer, length))) => {
-                self.take(slot, buffer, length);
-                self.ring.give_back(buffer);
+                if !self.take(slot, buffer, length) {
+                    self.ring.give_back(buffer);
+                }
                 self.pause_or_receive(slot);
             }
             // No buffer was free, or reading was paused and may go on.
@@ -157,13 +162,25 @@ impl Echo {
         self.close_if_quiet(slot);
     }
 
-    fn take(&mut self, slot: Slot, buffer: BufferId, length: usize) {
-        let Some(connection) = self.connections[slot.0 as usize].as_mut() else { return };
+    /// Says whether the buffer is needed for longer.
+    fn take(&mut self, slot: Slot, buffer: BufferId, length: usize) -> bool {
+        let Some(connection) = self.connections[slot.0 as usize].as_mut() else { return false };
         match connection.stage {
             Stage::Open if connection.waiting.is_empty() && connection.is_reading() => {
                 let bytes = self.ring.received_mut(buffer, length);
-                let end = connection.echo(slot, bytes, self.message_bytes_max, &mut self.open, &mut self.sends);
-                self.end_of_reading(slot, end);
+                match connection.echo(slot, bytes, self.message_bytes_max, &mut self.open, &mut self.sends) {
+                    Read::On => {}
+                    Read::End(farewell) => self.end(slot, farewell),
+                    Read::Bounce(opcode, payload_bytes) => {
+                        connection.is_bouncing = true;
+                        let head = Head::new(opcode, payload_bytes);
+                        let payload_at = length - payload_bytes;
+                        let head_at = payload_at - head.bytes().len();
+                        self.ring.received_mut(buffer, length)[head_at..payload_at].copy_from_slice(head.bytes());
+                        self.ring.send_received(slot, buffer, head_at..length);
+                        return true;
+                    }
+                }
             }
             Stage::Open | Stage::Upgrade => {
                 connection.waiting.extend_from_slice(self.ring.received(buffer, length));
@@ -174,6 +191,7 @@ impl Echo {
             }
             Stage::Ending | Stage::Closing | Stage::Closed => {}
         }
+        false
     }
 
     /// A peer that does not read its echoes is not read from.
@@ -203,6 +221,7 @@ impl Echo {
             }
         };
         connection.waiting = Vec::new();
+        connection.has_queued = true;
         let answer = self.open.seal_apart(answer);
         self.sends.push((slot, answer));
     }
@@ -212,15 +231,18 @@ impl Echo {
         let Some(connection) = self.connections[slot.0 as usize].as_mut() else { return };
         if connection.is_reading() && !connection.waiting.is_empty() {
             let mut waiting = std::mem::take(&mut connection.waiting);
-            let end = connection.echo(slot, &mut waiting, self.message_bytes_max, &mut self.open, &mut self.sends);
-            self.end_of_reading(slot, end);
+            // This is no receive buffer, so nothing may be sent from where it lies.
+            connection.has_queued = true;
+            if let Read::End(farewell) =
+                connection.echo(slot, &mut waiting, self.message_bytes_max, &mut self.open, &mut self.sends)
+            {
+                self.end(slot, farewell);
+            }
         }
     }
 
-    fn end_of_reading(&mut self, slot: Slot, end: Option<Vec<u8>>) {
-        if let Some(farewell) = end
-            && let Some(connection) = self.connection(slot)
-        {
+    fn end(&mut self, slot: Slot, farewell: Vec<u8>) {
+        if let Some(connection) = self.connection(slot) {
             connection.stage = Stage::Ending;
             let farewell = self.open.seal_apart(farewell);
             self.sends.push((slot, farewell));
@@ -240,7 +262,11 @@ impl Connection {
         self.stage == Stage::Open && self.outbox.bytes() <= OUTBOX_BYTES_MAX
     }
 
-    /// Echoes all messages; gives the close frame if there is to be one.
+    fn is_sending(&self) -> bool {
+        self.is_bouncing || self.outbox.is_in_flight()
+    }
+
+    /// Echoes all messages.
     fn echo(
         &mut self,
         slot: Slot,
@@ -248,9 +274,11 @@ impl Connection {
         message_bytes_max: usize,
         open: &mut OpenBatch,
         sends: &mut Vec<(Slot, Segment)>,
-    ) -> Option<Vec<u8>> {
+    ) -> Read {
+        let end = bytes.as_ptr_range().end;
+        let received = bytes.len();
         let mut pongs = Pongs::behind(self.outbox.bytes());
-        let end = loop {
+        let read = loop {
             let (opcode, payload) = match self.incoming.next(&mut bytes, message_bytes_max) {
                 Ok(Some(Event::Text(text))) => (Opcode::Text, text),
                 Ok(Some(Event::Binary(bytes))) => (Opcode::Binary, bytes),
@@ -259,16 +287,34 @@ impl Connection {
                     continue;
                 }
                 Ok(Some(Event::Pong)) => continue,
-                Ok(Some(Event::Close(code))) => break Some(last_word(code, "")),
-                Ok(None) => break None,
-                Err(fault) => break Some(last_word(Some(fault.code()), fault.reason())),
+                Ok(Some(Event::Close(code))) => break Read::End(last_word(code, "")),
+                Ok(None) => break Read::On,
+                Err(fault) => break Read::End(last_word(Some(fault.code()), fault.reason())),
             };
+            let is_alone = !self.has_queued && !self.is_bouncing && self.outbox.is_idle() && pongs.is_empty();
+            if is_alone
+                && payload.as_ptr_range().end == end
+                && received > payload.len() + Head::new(opcode, payload.len()).bytes().len()
+            {
+                return Read::Bounce(opcode, payload.len());
+            }
+            self.has_queued = true;
             sends.extend(pongs.take().map(|pongs| (slot, open.append(&pongs))));
             sends.push((slot, frame(opcode, payload, open)));
         };
         sends.extend(pongs.take().map(|pongs| (slot, open.append(&pongs))));
-        end
+        read
     }
+}
+
+/// What was found in received bytes.
+enum Read {
+    /// Messages, or parts of some; there may be more.
+    On,
+    /// The end; the close frame.
+    End(Vec<u8>),
+    /// One message that ends where they end, and nothing else is to be sent: it can be sent from where it lies, since a server's header is shorter.
+    Bounce(Opcode, usize),
 }
 
 fn frame(opcode: Opcode, payload: &[u8], open: &mut OpenBatch) -> Segment {
@@ -296,13 +342,16 @@ impl Echo {
         for (slot, frame) in std::mem::take(&mut self.sends) {
             if let Some(connection) = self.connection(slot) {
                 connection.outbox.push(frame, Weight::Control, 0);
+                connection.has_queued = false;
                 self.mark_dirty(slot);
             }
         }
         for slot in std::mem::take(&mut self.dirty) {
             let Some(connection) = self.connections[slot.0 as usize].as_mut() else { continue };
             connection.is_dirty = false;
-            if let Some(segments) = connection.outbox.take(&self.open) {
+            if !connection.is_bouncing
+                && let Some(segments) = connection.outbox.take(&self.open)
+            {
                 self.ring.send(slot, segments);
             }
         }
@@ -318,8 +367,11 @@ impl Echo {
 
     fn sent(&mut self, slot: Slot, segments: Segments, result: io::Result<usize>) {
         let Some(connection) = self.connection(slot) else { return };
-        let bytes = *result.as_ref().unwrap_or(&0);
-        connection.outbox.sent(segments, bytes);
+        if segments.is_empty() {
+            connection.is_bouncing = false;
+        } else {
+            connection.outbox.sent(segments, *result.as_ref().unwrap_or(&0));
+        }
         if result.is_err() {
             self.begin_close(slot);
         } else if !connection.outbox.is_idle() {
@@ -342,7 +394,7 @@ impl Echo {
         }
         connection.stage = Stage::Closing;
         connection.outbox.clear();
-        if connection.is_receiving || connection.outbox.is_in_flight() {
+        if connection.is_receiving || connection.is_sending() {
             connection.asked += 1;
             self.ring.shut_down(slot, Shutdown::Both);
         }
@@ -350,7 +402,7 @@ impl Echo {
 
     fn close_if_quiet(&mut self, slot: Slot) {
         let Some(connection) = self.connection(slot) else { return };
-        let is_quiet = !connection.is_receiving && connection.asked == 0 && !connection.outbox.is_in_flight();
+        let is_quiet = !connection.is_receiving && connection.asked == 0 && !connection.is_sending();
         if connection.stage == Stage::Closing && is_quiet {
             connection.stage = Stage::Closed;
             self.ring.close(slot);

@@ -1,8 +1,11 @@
 //! The main thread of a run: it starts the workers, leads them through the steps, and reads the server's meters in between.
 
+mod ladder;
 mod minutes;
+mod ramp;
 mod run;
 mod stock;
+mod storm;
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, OnceLock, mpsc};
@@ -20,12 +23,17 @@ use crate::scenario::Plan;
 use crate::stage::{PATIENCE, Stage, Step, Totals};
 use crate::worker::{self, Crew, Post};
 
+pub use ladder::Ladder;
 pub use minutes::Minutes;
+pub use ramp::{Ramp, RampStep, Ramping, ramp};
 pub use run::{Memory, Outcome, conduct};
+
 pub use stock::{Backlog, ColdReads, Half, backlog, cold};
 
 /// How often a step is looked at to see whether it is over.
 const LOOK: Duration = Duration::from_millis(5);
+/// Pings while nothing goes on.
+const CALM: Duration = Duration::from_secs(2);
 /// Rest before memory is read, so that the server has finished what logins leave behind.
 const REST: Duration = Duration::from_secs(1);
 
@@ -105,8 +113,8 @@ fn crew(plan: Plan, settings: &Settings, target: Target) -> Result<(Crew, Letter
     let window = if let Pace::Window(window) = settings.pace { window } else { 0 };
     let board = Board::new(plan.publishers(), window);
     let stage = Stage::new(plan.workers);
-    let (ledgers, ledger) = (Mutex::default(), OnceLock::new());
-    Ok((Crew { plan, settings: settings.clone(), target, stage, board, ledgers, ledger, posts }, all_letters))
+    let (rounds, ledgers, ledger) = (Mutex::default(), Mutex::default(), OnceLock::new());
+    Ok((Crew { plan, settings: settings.clone(), target, stage, board, rounds, ledgers, ledger, posts }, all_letters))
 }
 
 struct Conductor<'scope, 'a> {

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Conductor, LOOK, Meters, REST, Watched, with_crew};
+use super::{CALM, Conductor, LOOK, Meters, REST, Watched, with_crew};
 use crate::account::Tally;
 use crate::dress::Dress;
 use crate::error::Failure;
@@ -14,8 +14,6 @@ use crate::stage::{Step, Totals};
 
 /// After the last message of a backlog, whatever comes again would come soon.
 const AFTERMATH: Duration = Duration::from_millis(500);
-/// Pings while nothing goes on.
-const CALM: Duration = Duration::from_secs(2);
 
 /// What laying in store took.
 #[derive(Clone, Copy, Debug)]

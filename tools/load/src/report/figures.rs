@@ -6,14 +6,12 @@ use campanile::wire::schema::{CloseCode, ErrorCode};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::account::{Pace, Tally, Verified};
+use super::traffic::TrafficFigures;
+use crate::account::{Pace, Tally, Verified, limits};
 use crate::conduct::{Memory, Outcome};
 use crate::dress::Dress;
 use crate::machine::{self, Facts};
 use crate::options::Settings;
-
-/// From this share of its cores on, this program may have been what limited the run.
-const LIMIT: f64 = 0.95;
 
 /// Latencies in microseconds; empty (0) where nothing was measured.
 #[allow(missing_docs)]
@@ -120,6 +118,13 @@ pub struct Figures {
     pub ack_latency_us: Latency,
     /// Sessions logged in.
     pub logins_per_s: f64,
+    /// Round trips of a session that has nothing to do with it, every 10 ms: before it begins, and while it goes on.
+    pub pings_before_us: Option<Latency>,
+    /// See `pings_before_us`.
+    pub pings_during_us: Option<Latency>,
+    /// What only traffic has.
+    #[serde(flatten)]
+    pub traffic: Option<TrafficFigures>,
 
     /// Busy share of the server's cores.
     pub server_cpu_busy: Option<f64>,
@@ -146,8 +151,16 @@ pub struct Figures {
 
     /// Busy share of this program's cores.
     pub client_cpu_busy: f64,
-    /// This program was (nearly) out of CPU: the figures are its limit, perhaps not the server's.
+    /// Share of the time that the busiest of this program's workers ran.
+    pub client_worker_busy: f64,
+    /// Share of the time that one of them waited for its processor.
+    pub client_worker_waited: f64,
+    /// Open loop: how long after its time a message was given to its publisher.
+    pub client_late_us: Option<Latency>,
+    /// The figures are the limit of this program, perhaps not the server's.
     pub client_was_the_limit: bool,
+    /// Why that is so.
+    pub client_limits: Vec<String>,
     /// Cores of this program.
     pub cpus: Vec<usize>,
     /// Cores of the server.
@@ -164,7 +177,6 @@ impl Figures {
     /// Computes the figures.
     pub fn from(scenario: &'static str, durability: &str, settings: &Settings, outcome: &Outcome) -> Figures {
         let Outcome { plan, tally, meters: [first, last], memory, .. } = outcome;
-        let fan_out = u64::from(plan.fan_out());
         let measured_s = (last.at_ns - first.at_ns) as f64 / 1e9;
         let read = last.read - first.read;
         let used = |first: Option<f64>, last: Option<f64>| first.zip(last).map(|(first, last)| last - first);
@@ -175,6 +187,8 @@ impl Figures {
         let beats = if settings.heartbeat.is_some() && read == 0 { pongs } else { 0 };
         let share = |seconds: f64, cpus: usize| seconds / measured_s / cpus as f64;
         let client_cpu_busy = share(last.own_cores_s - first.own_cores_s, settings.cpus.len());
+        let p99 = |histogram: &Histogram<u64>| histogram.value_at_quantile(0.99);
+        let client_limits = limits(tally.own, client_cpu_busy, p99(&tally.lateness), p99(&tally.latency));
         Figures {
             scenario,
             durability: durability.to_owned(),
@@ -190,8 +204,8 @@ impl Figures {
             sent: tally.sent_measured,
             acked: tally.acked_measured,
             delivered: tally.delivered_measured,
-            expected: tally.sent_measured * fan_out,
-            lost: tally.lost(fan_out),
+            expected: tally.expected_measured,
+            lost: tally.lost(),
             duplicated: tally.duplicated,
             out_of_order: tally.out_of_order,
             unexpected: tally.unexpected,
@@ -215,6 +229,9 @@ impl Figures {
             latency_us: Latency::from(&tally.latency),
             ack_latency_us: Latency::from(&tally.ack_latency),
             logins_per_s: outcome.logins_per_s,
+            pings_before_us: outcome.pings.as_ref().map(|pings| Latency::from(&pings.before)),
+            pings_during_us: outcome.pings.as_ref().map(|pings| Latency::from(&pings.during)),
+            traffic: plan.traffic().map(|traffic| TrafficFigures::from(traffic, outcome)),
             server_cpu_busy: server_cores_s.map(|s| share(s, settings.server_cpus.len())),
             server_cpu_us_per_delivery: each(server_cores_s, read),
             server_process_cpu_us_per_delivery: each(server_process_s, read),
@@ -227,7 +244,11 @@ impl Figures {
             server_rss_bytes: memory.end,
             server_rss_bytes_per_connection: growth(memory, plan.connections),
             client_cpu_busy,
-            client_was_the_limit: client_cpu_busy >= LIMIT,
+            client_worker_busy: tally.own.ran,
+            client_worker_waited: tally.own.waited,
+            client_late_us: settings.rate_per_s.map(|_| Latency::from(&tally.lateness)),
+            client_was_the_limit: !client_limits.is_empty(),
+            client_limits,
             cpus: settings.cpus.clone(),
             server_cpus: settings.server_cpus.clone(),
             machine: machine::facts(),
@@ -244,8 +265,10 @@ impl Figures {
     /// Whether every message came once, in order, over connections that stayed, was acknowledged, and was found again where it was looked for.
     pub fn is_clean(&self) -> bool {
         let troubles = self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects;
+        let of_traffic = self.traffic.as_ref().map_or(0, TrafficFigures::troubles);
         let unanswered = self.heartbeat_ms.is_some() && self.pongs != self.pings;
-        troubles == 0 && !unanswered && !self.drain_gave_up && self.verified.as_ref().is_none_or(Verified::is_clean)
+        let is_whole = !unanswered && !self.drain_gave_up;
+        troubles + of_traffic == 0 && is_whole && self.verified.as_ref().is_none_or(Verified::is_clean)
     }
 }
 

@@ -3,7 +3,9 @@
 mod backlog;
 mod cold;
 mod figures;
+mod ramp;
 mod table;
+mod traffic;
 
 use std::path::Path;
 
@@ -12,6 +14,7 @@ use serde::Serialize;
 pub use backlog::BacklogFigures;
 pub use cold::ColdFigures;
 pub use figures::{Figures, Latency};
+pub use ramp::RampFigures;
 pub use table::{Table, latency, table};
 
 use crate::error::Failure;

@@ -15,9 +15,13 @@ pub fn table(f: &Figures) -> String {
         messages(&mut t, f);
     }
     t.optional("pings / pongs", f.heartbeat_ms.map(|_| format!("{} / {}   ({:.0} per second)", f.pings, f.pongs, f.pongs_per_s)));
+    f.traffic.iter().for_each(|traffic| traffic.rows(&mut t));
+    t.optional("pings before, us", f.pings_before_us.as_ref().map(latency));
+    t.optional("pings meanwhile, us", f.pings_during_us.as_ref().map(latency));
     t.row("logins", &format!("{} sessions, {:.0} per second", f.connections, f.logins_per_s));
     server(&mut t, f);
-    t.row("client CPU", &format!("{:.0} % of cores {:?}", f.client_cpu_busy * 100.0, f.cpus));
+    let [busy, worker, waited] = [f.client_cpu_busy, f.client_worker_busy, f.client_worker_waited].map(percent);
+    t.row("client CPU", &format!("{busy:.0} % of cores {:?}; busiest worker {worker:.0} %, waited {waited:.0} %", f.cpus));
     troubles(&mut t, f);
     t.text()
 }
@@ -143,11 +147,10 @@ fn troubles(t: &mut Table, f: &Figures) {
     ]);
     t.codes("errors", &f.errors);
     t.codes("goaways", &f.goaways);
+    for reason in &f.client_limits {
+        t.row("CLIENT WAS THE LIMIT", &format!("{reason}; the figures may be this program's limit, not the server's"));
+    }
     let notes = [
-        (
-            f.client_was_the_limit,
-            "this program was out of CPU: the figures may be its limit, not the server's; give it more --cpus",
-        ),
         (
             f.over == Dress::Json,
             "JSON is written and read by this program too: compare the server's CPU, and rates only where client CPU is far from 100 %",

@@ -1,9 +1,17 @@
 //! Who connects, who publishes to whom. A plan is pure: workers carry it out, the report counts by it.
 
+mod broadcast;
+mod churn;
 mod direct;
 mod fill;
 mod group;
+mod groups;
 mod idle;
+mod mixed;
+mod names;
+mod storm;
+mod topic;
+mod traffic;
 
 use std::fmt::Write;
 
@@ -11,7 +19,15 @@ use campanile::id::Address;
 
 use crate::account::Log;
 
+pub use broadcast::{BroadcastOptions, broadcast};
+pub use churn::{ChurnOptions, churn};
 pub use fill::{Fill, Stock};
+pub use groups::{GroupsOptions, groups};
+pub use mixed::{MixedOptions, mixed};
+pub use names::Named;
+pub use storm::{StormOptions, storm};
+pub use topic::{TopicOptions, topic};
+pub use traffic::{Draw, FOUNDERS_MAX, Leaving, Moves, Shape, Traffic};
 
 /// What a connection does once it is logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +46,8 @@ pub enum Role {
     Filler,
     /// Comes later and receives what was laid in store for its user.
     Late,
+    /// Speaks, receives, comes and goes as the [`Traffic`] says.
+    Talker,
 }
 
 /// Whose messages a connection receives.
@@ -56,7 +74,7 @@ impl Source {
 }
 
 /// Which of the scenarios.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// Sessions that do nothing.
     Idle,
@@ -73,6 +91,8 @@ pub enum Kind {
     Cold { publishers: u32, conversations: u32, messages: u64, page: u32, reads: u64, readers: u32 },
     /// One publisher and so many members; what connections are left over do nothing.
     Group(u32),
+    /// Conversations of all kinds.
+    Traffic(Box<Traffic>),
 }
 
 /// All that is fixed before the first connection.
@@ -121,15 +141,26 @@ impl Plan {
         Plan { run, kind, connections: publishers, workers }
     }
 
+    /// Conversations of all kinds.
+    pub fn of_traffic(run: u32, traffic: Traffic, workers: u32) -> Plan {
+        Plan { run, connections: traffic.connections, kind: Kind::Traffic(Box::new(traffic)), workers }
+    }
+
+    /// The traffic, where it is one.
+    pub fn traffic(&self) -> Option<&Traffic> {
+        if let Kind::Traffic(traffic) = &self.kind { Some(traffic) } else { None }
+    }
+
     /// What a connection does.
     pub fn role(&self, index: u32) -> Role {
-        match self.kind {
+        match &self.kind {
             Kind::Idle => idle::role(),
             Kind::Direct(_) => direct::role(index),
             Kind::Random => Role::Anyone,
-            Kind::Backlog { publishers, .. } if index >= publishers => Role::Late,
+            Kind::Backlog { publishers, .. } if index >= *publishers => Role::Late,
             Kind::Backlog { .. } | Kind::Cold { .. } => Role::Filler,
-            Kind::Group(members) => group::role(index, members),
+            Kind::Group(members) => group::role(index, *members),
+            Kind::Traffic(_) => Role::Talker,
         }
     }
 
@@ -140,7 +171,7 @@ impl Plan {
             Role::Anyone => Source::Below { end: self.connections, except: index },
             Role::Member => Source::One(group::OWNER),
             Role::Late => Source::Below { end: self.publishers(), except: index },
-            Role::Idle | Role::Owner | Role::Filler => Source::Nobody,
+            Role::Idle | Role::Owner | Role::Filler | Role::Talker => Source::Nobody,
         }
     }
 
@@ -153,7 +184,7 @@ impl Plan {
     pub fn publishers(&self) -> u32 {
         match self.kind {
             Kind::Idle => 0,
-            Kind::Direct(_) | Kind::Random => self.connections,
+            Kind::Direct(_) | Kind::Random | Kind::Traffic(_) => self.connections,
             Kind::Backlog { publishers, .. } | Kind::Cold { publishers, .. } => publishers,
             Kind::Group(_) => 1,
         }
@@ -164,7 +195,7 @@ impl Plan {
         match self.kind {
             Kind::Backlog { users, messages, .. } => Some(Stock::PerUser { users, messages }),
             Kind::Cold { conversations, messages, .. } => Some(Stock::Conversations { conversations, messages }),
-            Kind::Idle | Kind::Direct(_) | Kind::Random | Kind::Group(_) => None,
+            Kind::Idle | Kind::Direct(_) | Kind::Random | Kind::Group(_) | Kind::Traffic(_) => None,
         }
     }
 
@@ -173,10 +204,10 @@ impl Plan {
         if let Kind::Cold { reads, .. } = self.kind { reads } else { 0 }
     }
 
-    /// Receivers of each message who are there when it is published.
+    /// Receivers of each message who are there when it is published, where that is always the same.
     pub fn fan_out(&self) -> u32 {
         match self.kind {
-            Kind::Idle | Kind::Backlog { .. } | Kind::Cold { .. } => 0,
+            Kind::Idle | Kind::Backlog { .. } | Kind::Cold { .. } | Kind::Traffic(_) => 0,
             Kind::Direct(_) | Kind::Random => 1,
             Kind::Group(members) => members,
         }

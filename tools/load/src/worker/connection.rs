@@ -7,6 +7,7 @@ use campanile::wire::{Encoder, Fbb, Verb};
 use flatbuffers::WIPOffset;
 
 use super::cold::ColdRead;
+use super::traffic::Attendance;
 use crate::account::{Destination, Publisher, RandomPeers, Received, Supply};
 use crate::dress::{Dress, Outbound};
 use crate::scenario::{Role, Source};
@@ -73,6 +74,8 @@ pub struct Connection {
     pub supply: Option<Box<Supply>>,
     /// What it has asked to read.
     pub cold: Option<ColdRead>,
+    /// What it takes part in, where that is more than one conversation.
+    pub attendance: Option<Box<Attendance>>,
     /// When it was begun to be made, in ns since the origin.
     pub begun_ns: u64,
     /// Deliveries that it has read.
@@ -104,6 +107,7 @@ impl Connection {
             peers: None,
             supply: None,
             cold: None,
+            attendance: None,
             begun_ns: 0,
             got: 0,
             destinations: Vec::new(),

@@ -73,6 +73,9 @@ impl Worker<'_> {
             self.take_words(local, peer, bytes, now_ns);
             return;
         }
+        if self.crew.plan.traffic().is_some() {
+            return self.take_traffic(local, bytes, now_ns);
+        }
         let connection = &mut self.connections[local as usize];
         if let Some(header) = self.recent.find(connection.recent, bytes) {
             connection.recent += 1;
@@ -90,7 +93,7 @@ impl Worker<'_> {
         self.inbound = inbound;
     }
 
-    fn take_frame(&mut self, local: u32, frame: Frame<'_>, now_ns: u64) {
+    pub(super) fn take_frame(&mut self, local: u32, frame: Frame<'_>, now_ns: u64) {
         match frame.body_type() {
             Body::Ack => frame.body_as_ack().into_iter().for_each(|ack| self.ack(local, frame.ref_(), ack, now_ns)),
             Body::Error => frame.body_as_error().into_iter().for_each(|e| self.error(local, frame.ref_(), e, now_ns)),
@@ -169,8 +172,8 @@ impl Worker<'_> {
         }
         if self.ledger.is_some() {
             let Destination { peer, order } = connection.destinations[attempt.place as usize];
-            let Attempt { place, intended_ns, .. } = attempt;
-            let header = Header { run: self.crew.plan.run, publisher, place, seq: order, intended_ns };
+            let Attempt { place, channel, intended_ns, .. } = attempt;
+            let header = Header { run: self.crew.plan.run, publisher, place, channel, seq: order, intended_ns };
             self.note_for_verify(local, header, peer, (ack.epoch(), ack.seq()));
         }
         self.ready.push(local);
@@ -232,7 +235,7 @@ impl Worker<'_> {
             // The next one will fare no better; a pause keeps a hopeless run from becoming a storm.
             publisher.hold(now_ns + PAUSE_NS);
         }
-        self.tally.refused(attempt, &self.measured);
+        self.tally.refused(attempt, self.crew.plan.fan_out(), &self.measured);
         let connection = &mut self.connections[local as usize];
         if let Some(supply) = &mut connection.supply {
             supply.refused(connection.destinations[attempt.place as usize].peer);
@@ -240,7 +243,7 @@ impl Worker<'_> {
         self.held.push(local);
     }
 
-    fn go_away(&mut self, local: u32, goaway: GoAway<'_>, now_ns: u64) {
+    pub(super) fn go_away(&mut self, local: u32, goaway: GoAway<'_>, now_ns: u64) {
         let code = goaway.code();
         self.tally.goaway(code.0);
         let connection = &mut self.connections[local as usize];

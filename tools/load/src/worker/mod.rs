@@ -7,15 +7,19 @@ mod cold;
 mod connection;
 mod fill;
 mod intake;
+mod own;
 mod peer;
 mod publish;
 mod recent;
+mod rounds;
 mod schedule;
 mod setup;
 mod socket;
+mod traffic;
 mod verify;
 
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -37,6 +41,7 @@ use crate::stage::{Stage, Step};
 use cold::ColdReads;
 use connection::{Connection, Outgoing, State};
 use fill::Receipts;
+use own::OwnWatch;
 use recent::Recent;
 use schedule::Schedule;
 use verify::ReadBack;
@@ -66,6 +71,8 @@ pub struct Crew {
     pub stage: Stage,
     /// What is outstanding.
     pub board: Board,
+    /// What each worker measured in the round that has just ended.
+    pub rounds: Mutex<Vec<Tally>>,
     /// What was acknowledged, handed in by each worker for `--verify`.
     pub ledgers: Mutex<Vec<Ledger>>,
     /// The same put together.
@@ -142,12 +149,17 @@ pub struct Worker<'a> {
     receipts: HashMap<u32, Receipts>,
     receipts_done: u64,
     cold: ColdReads,
+    traffic: traffic::Traffic,
     caught_up: u64,
 
     /// For `--verify`, until it is handed in.
     ledger: Option<Ledger>,
     handed_in: u64,
     read_back: ReadBack,
+    own: OwnWatch,
+    /// The round in which it publishes, and how many it has handed in.
+    round: u32,
+    rounds: u32,
     /// Acks at the end of the last turn.
     noted_acks: u64,
     heartbeat_ms: u64,
@@ -170,6 +182,8 @@ enum Publishing {
 /// What ends the run.
 pub fn run(crew: &Crew, id: u32, letters: Receiver<Finished>) -> Result<Tally, Failure> {
     machine::pin(crew.settings.cpus[id as usize])?;
+    // A message of the open loop leaves when it is due, not when it is convenient. Refused, it leaves up to 50 us later.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let mut worker = Worker::new(crew, id, letters);
     let size = RingSize {
         slots: worker.connections.len().max(1) as u32,
@@ -185,7 +199,8 @@ pub fn run(crew: &Crew, id: u32, letters: Receiver<Finished>) -> Result<Tally, F
 impl<'a> Worker<'a> {
     fn new(crew: &'a Crew, id: u32, letters: Receiver<Finished>) -> Worker<'a> {
         let plan = &crew.plan;
-        let connections: Vec<Connection> = plan.carried_by(id).into_iter().map(|index| connection(plan, index)).collect();
+        let mut connections: Vec<Connection> = plan.carried_by(id).into_iter().map(|index| connection(plan, index)).collect();
+        traffic::attend(plan, id, &mut connections);
         let locals = 0..connections.len() as u32;
         Worker {
             crew,
@@ -216,10 +231,14 @@ impl<'a> Worker<'a> {
             receipts: HashMap::new(),
             receipts_done: 0,
             cold: ColdReads::default(),
+            traffic: traffic::Traffic::new(plan, id),
             caught_up: 0,
             ledger: crew.settings.verify_places.map(|places| Ledger::new(places / plan.workers as usize)),
             handed_in: 0,
             read_back: ReadBack::default(),
+            own: OwnWatch::default(),
+            round: 0,
+            rounds: 0,
             noted_acks: 0,
             heartbeat_ms: u64::MAX,
             sweep_at_ns: 0,
@@ -248,6 +267,11 @@ impl<'a> Worker<'a> {
             self.keep_alive();
             self.flush(ring);
             self.note_acks();
+            if self.publishing != Publishing::NotYet
+                && let Some(own) = self.own.look(self.crew.stage.now_ns(), &self.measured)
+            {
+                self.tally.own = self.tally.own.max(own);
+            }
             self.tell();
             if let Some(failure) = self.failure.take() {
                 return Err(failure);
@@ -258,24 +282,37 @@ impl<'a> Worker<'a> {
     /// How long to wait for the kernel; not at all if something is due.
     fn sleep(&self) -> Option<Duration> {
         let now = self.crew.stage.now_ns();
-        let due = self.publishing_due_ns(now).unwrap_or(u64::MAX);
+        if self.may_make() {
+            return None;
+        }
+        let due = self.publishing_due_ns(now).into_iter().chain(self.traffic_due_ns()).min().unwrap_or(u64::MAX);
         let sleep_ns = due.saturating_sub(now).min(SLEEP_MAX_NS);
         (sleep_ns > 0).then(|| Duration::from_nanos(sleep_ns))
     }
 
     fn step(&mut self, ring: &mut Ring) -> Step {
         let step = self.crew.stage.step();
+        let is_traffic = self.crew.plan.traffic().is_some();
         match step {
             Step::LogIn => self.log_in(ring),
+            Step::Create if is_traffic => self.found_groups(),
             Step::Create => self.create(),
+            Step::Join if is_traffic => self.join_all(),
             Step::Join => self.join(),
+            Step::Run | Step::Drain if is_traffic => self.converse(ring),
             Step::Run | Step::Drain => self.publish(),
             Step::Fill => self.fill(),
             Step::Receipts => self.send_receipts(),
             Step::Read => self.read_cold(),
+            Step::Count => self.count_round(),
             Step::HandIn => self.hand_in(),
             Step::ReadBack => self.read_back(),
-            Step::Stop => self.tally.unsent = self.unsent(),
+            Step::Stop => {
+                self.tally.unsent = self.unsent();
+                self.tally.traffic.holes = self.holes();
+                [self.tally.traffic.visits_missing, self.tally.traffic.visits_cut_off] = self.visits_missing();
+                self.tally.traffic.away = self.traffic.away;
+            }
         }
         step
     }
@@ -285,7 +322,10 @@ impl<'a> Worker<'a> {
             Completion::Received { slot, result, more } => {
                 match result {
                     Ok(Some((id, length))) => {
-                        self.take_bytes(slot.0, ring.received(id, length));
+                        // What came for one that was dropped meanwhile is lost.
+                        if self.connections[slot.0 as usize].is_open() {
+                            self.take_bytes(slot.0, ring.received(id, length));
+                        }
                         ring.give_back(id);
                     }
                     Err(error) if error.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => {}
@@ -371,7 +411,7 @@ impl<'a> Worker<'a> {
         }
         self.tally.pings += 1;
         match self.crew.target.dress {
-            Dress::Peer(peer) => self.ask(local, peer),
+            Dress::Peer(peer) => self.ping_peer(local, peer),
             _ => self.outgoing.frame(connection, local, 0, |b| Ping::create(b, &PingArgs {})),
         }
     }
@@ -410,8 +450,13 @@ impl<'a> Worker<'a> {
         let block = &self.crew.stage.blocks[self.id as usize];
         let tally = &self.tally;
         block.logged_in.store(self.logged_in, Relaxed);
-        block.created.store(self.created, Relaxed);
-        block.joined.store(self.joined, Relaxed);
+        let [founded, joined] = self.traffic.answered();
+        block.created.store(self.created + founded, Relaxed);
+        block.joined.store(self.joined + joined, Relaxed);
+        block.begun.store(self.traffic.begun, Relaxed);
+        block.records.store(tally.records, Relaxed);
+        block.returned.store(tally.traffic.returned, Relaxed);
+        block.pending.store(self.traffic.pending(), Relaxed);
         block.attempts.store(tally.attempts, Relaxed);
         block.refused.store(tally.refused, Relaxed);
         block.acked.store(tally.acked, Relaxed);
@@ -421,9 +466,11 @@ impl<'a> Worker<'a> {
             block.pings.store(tally.pings, Relaxed);
             block.pongs.store(tally.pongs, Relaxed);
         }
+        block.expected.store(tally.expected, Relaxed);
         block.receipts.store(self.receipts_done, Relaxed);
         block.pages.store(self.cold.done, Relaxed);
         block.caught_up.store(self.caught_up, Relaxed);
+        block.rounds.store(u64::from(self.rounds), Relaxed);
         block.handed_in.store(self.handed_in, Relaxed);
         block.readings.store(tally.verified.readings, Relaxed);
         block.read_back.store(self.read_back.messages, Relaxed);

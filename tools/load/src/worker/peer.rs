@@ -26,15 +26,15 @@ impl Worker<'_> {
             Role::Idle => self.outgoing.words(connection, local, |out| peer.join(&plan.group_id(), out)),
             Role::Member => {}
             // An owner listens for acks.
-            Role::Owner | Role::Pair(_) | Role::Anyone | Role::Filler | Role::Late => {
+            Role::Owner | Role::Pair(_) | Role::Anyone | Role::Filler | Role::Late | Role::Talker => {
                 self.outgoing.words(connection, local, |out| peer.listen(&user, out));
             }
         }
-        self.ask(local, peer);
+        self.ping_peer(local, peer);
     }
 
     /// Sends a ping.
-    pub(super) fn ask(&mut self, local: u32, peer: Peer) {
+    pub(super) fn ping_peer(&mut self, local: u32, peer: Peer) {
         let connection = &mut self.connections[local as usize];
         if peer.is_websocket() {
             self.outgoing.ping(connection, local);
@@ -50,7 +50,7 @@ impl Worker<'_> {
             match peer.hear(&bytes[used..]) {
                 Ok(Some((heard, length))) => {
                     used += length;
-                    self.heard(local, peer, heard, now_ns);
+                    self.peer_says(local, peer, heard, now_ns);
                     if used == bytes.len() {
                         return used;
                     }
@@ -65,7 +65,7 @@ impl Worker<'_> {
         }
     }
 
-    fn heard(&mut self, local: u32, peer: Peer, heard: Heard<'_>, now_ns: u64) {
+    fn peer_says(&mut self, local: u32, peer: Peer, heard: Heard<'_>, now_ns: u64) {
         let connection = &mut self.connections[local as usize];
         match heard {
             Heard::Message { body, reply_to } => {
@@ -106,7 +106,7 @@ impl Worker<'_> {
     }
 
     /// A message was sent; where nobody acknowledges it, all that is outstanding are its deliveries.
-    pub(super) fn told(&mut self, local: u32, peer: Peer, attempt: Attempt, is_acked: bool) {
+    pub(super) fn told_peer(&mut self, local: u32, peer: Peer, attempt: Attempt, is_acked: bool) {
         let connection = &mut self.connections[local as usize];
         if is_acked {
             if peer.acks_in_order() {

@@ -12,6 +12,7 @@ impl Worker<'_> {
     /// Sends what is due, from the beginning of the run to its end.
     pub(super) fn publish(&mut self) {
         let now = self.crew.stage.now_ns();
+        self.look_at_round();
         if self.publishing == Publishing::NotYet {
             self.begin(now);
         }
@@ -21,6 +22,7 @@ impl Worker<'_> {
         if now >= self.measured.end {
             self.publishing = Publishing::Over;
             self.last_of_schedule();
+            self.end_round();
             return;
         }
         self.beat(now);
@@ -38,7 +40,7 @@ impl Worker<'_> {
             return;
         }
         self.publishing = Publishing::Going;
-        self.schedule = self.crew.settings.rate_per_s.map(|rate| {
+        self.schedule = self.rate_per_s().map(|rate| {
             let (own, all) = (self.publishers.len() as u64, u64::from(self.crew.plan.publishers()));
             Schedule::new(stage.publish_from_ns(), rate, own, all)
         });
@@ -63,8 +65,11 @@ impl Worker<'_> {
         let Some(schedule) = &mut self.schedule else { return };
         while let Some((publisher, intended_ns)) = schedule.take(now) {
             let local = self.publishers[publisher];
+            if self.measured.contains(&intended_ns) {
+                self.tally.lateness.saturating_record(now - intended_ns);
+            }
             if let Some(publisher) = &mut self.connections[local as usize].publisher {
-                publisher.due(intended_ns);
+                publisher.due(intended_ns, 0);
                 self.ready.push(local);
             }
         }
@@ -109,7 +114,7 @@ impl Worker<'_> {
     fn send(&mut self, local: u32, attempt: Attempt) {
         let plan = &self.crew.plan;
         let connection = &mut self.connections[local as usize];
-        let Attempt { place, seq, intended_ns } = attempt;
+        let Attempt { place, seq, channel, intended_ns } = attempt;
         let publisher = connection.index;
         let fixed = connection.conversation.take();
         self.name.clear();
@@ -129,19 +134,19 @@ impl Worker<'_> {
         }
         let id = fixed.as_deref().unwrap_or(&self.name);
         let seq = destination.order;
-        Header { run: plan.run, publisher, place, seq, intended_ns }.write(&mut self.body);
+        Header { run: plan.run, publisher, place, channel, seq, intended_ns }.write(&mut self.body);
         if self.crew.settings.pace != Pace::Rate {
             // All deliveries and the ack.
             self.crew.board.set(publisher, place, plan.fan_out() + 1);
         }
-        self.tally.sent(intended_ns, &self.measured);
+        self.tally.sent(intended_ns, plan.fan_out(), &self.measured);
         let to = plan.address(id);
         if let Dress::Peer(peer) = self.crew.target.dress {
             let user = plan.user(publisher);
             self.outgoing.words(connection, local, |out| peer.publish(&user, to, attempt.reference(), &self.body, out));
             let is_acked = peer.acks(to);
             connection.conversation = fixed;
-            return self.told(local, peer, attempt, is_acked);
+            return self.told_peer(local, peer, attempt, is_acked);
         }
         self.outgoing.frame(connection, local, attempt.reference(), |b| {
             let conversation = Some(conversation(b, to));

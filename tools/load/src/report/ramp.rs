@@ -1,0 +1,174 @@
+//! The report of `ramp`: a table of rates, and the knee.
+
+use serde::Serialize;
+
+use super::Latency;
+use super::figures::{codes_of_errors, codes_of_goaways};
+use super::table::{Table, percent};
+use crate::account::limits;
+use crate::conduct::{Ramp, RampStep};
+use crate::dress::Dress;
+use crate::machine::{self, Facts};
+use crate::options::Settings;
+
+/// All that is known about a ramp. Units are in the names.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct RampFigures {
+    pub scenario: &'static str,
+    /// What was played at each rate.
+    pub load: &'static str,
+    pub durability: String,
+    pub over: Dress,
+    pub connections: u32,
+    pub payload_bytes: usize,
+    pub step_s: f64,
+    /// A rate holds if the p99 of its deliveries is at most this, and all was sent and delivered.
+    pub p99_max_us: f64,
+    /// The highest rate that held, in messages per second.
+    pub knee_per_s: Option<f64>,
+    /// The first rate above it that did not may have been this program's limit.
+    pub client_was_the_limit: bool,
+    pub steps: Vec<StepFigures>,
+    pub lost: u64,
+    pub duplicated: u64,
+    pub out_of_order: u64,
+    pub unexpected: u64,
+    pub disconnects: u64,
+    pub errors: std::collections::BTreeMap<String, u64>,
+    pub goaways: std::collections::BTreeMap<String, u64>,
+    pub cpus: Vec<usize>,
+    pub server_cpus: Vec<usize>,
+    pub machine: Facts,
+    pub command: Vec<String>,
+    pub version: &'static str,
+}
+
+/// One rate.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct StepFigures {
+    pub rate_per_s: f64,
+    pub acks_per_s: f64,
+    pub deliveries_per_s: f64,
+    pub latency_us: Latency,
+    pub ack_latency_us: Latency,
+    /// Messages that were due and never sent.
+    pub unsent: u64,
+    pub server_cpu_busy: Option<f64>,
+    pub server_process_cpu: Option<f64>,
+    pub client_cpu_busy: f64,
+    pub client_limits: Vec<String>,
+    pub has_held: bool,
+}
+
+impl RampFigures {
+    /// Computes the figures.
+    pub fn from(load: &'static str, p99_ns: u64, durability: &str, settings: &Settings, ramp: &Ramp) -> RampFigures {
+        let steps: Vec<StepFigures> = ramp.steps.iter().map(|step| StepFigures::from(settings, step)).collect();
+        let above = |step: &&StepFigures| !step.has_held && ramp.knee_per_s.is_none_or(|knee| step.rate_per_s > knee);
+        let first_above = steps.iter().filter(above).min_by(|a, b| a.rate_per_s.total_cmp(&b.rate_per_s));
+        let tally = &ramp.tally;
+        RampFigures {
+            scenario: "ramp",
+            load,
+            durability: durability.to_owned(),
+            over: ramp.over,
+            connections: ramp.plan.connections,
+            payload_bytes: settings.payload_bytes,
+            step_s: settings.duration.as_secs_f64(),
+            p99_max_us: p99_ns as f64 / 1e3,
+            knee_per_s: ramp.knee_per_s,
+            client_was_the_limit: first_above.is_some_and(|step| !step.client_limits.is_empty()),
+            steps,
+            lost: tally.lost(),
+            duplicated: tally.duplicated,
+            out_of_order: tally.out_of_order,
+            unexpected: tally.unexpected,
+            disconnects: tally.disconnects,
+            errors: codes_of_errors(tally),
+            goaways: codes_of_goaways(tally),
+            cpus: settings.cpus.clone(),
+            server_cpus: settings.server_cpus.clone(),
+            machine: machine::facts(),
+            command: std::env::args().collect(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// Whether every message came once and in order, at whatever rate.
+    pub fn is_clean(&self) -> bool {
+        self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects == 0
+    }
+
+    /// For people.
+    pub fn table(&self) -> String {
+        let mut t = Table::default();
+        let what = format!("{} connections, {} bytes, {}", self.connections, self.payload_bytes, self.over.name());
+        t.row(
+            "scenario",
+            &format!("ramp of {}: {what}, steps of {:.1} s, durability {}", self.load, self.step_s, self.durability),
+        );
+        t.row("", "     rate/s     acks/s  p50, us  p99, us p999, us   max, us  server  client  ");
+        for step in &self.steps {
+            let l = &step.latency_us;
+            let server =
+                step.server_cpu_busy.or(step.server_process_cpu).map_or("-".to_owned(), |busy| format!("{:.0} %", percent(busy)));
+            let verdict = match (step.has_held, step.client_limits.is_empty()) {
+                (true, _) => "held",
+                (false, true) => "did not hold",
+                (false, false) => "did not hold; the client was the limit",
+            };
+            let row = format!(
+                "{:11.0}{:11.0}{:9.0}{:9.0}{:9.0}{:10.0}{server:>8}{:>6.0} %  {verdict}",
+                step.rate_per_s,
+                step.acks_per_s,
+                l.p50,
+                l.p99,
+                l.p999,
+                l.max,
+                percent(step.client_cpu_busy)
+            );
+            t.row("", &row);
+        }
+        let bound = format!("p99 of a delivery at most {:.1} ms", self.p99_max_us / 1e3);
+        match self.knee_per_s {
+            Some(knee) => t.row("knee", &format!("{knee:.0} messages per second   ({bound})")),
+            None => t.row("knee", &format!("below every rate that was tried   ({bound})")),
+        }
+        if self.client_was_the_limit {
+            t.row(
+                "CLIENT WAS THE LIMIT",
+                "of the lowest rate that did not hold: the server's knee may lie higher; give this program more --cpus",
+            );
+        }
+        t.row("lost, duplicated, disorder", &format!("{}, {}, {}", self.lost, self.duplicated, self.out_of_order));
+        t.counts(&[("disconnects", self.disconnects), ("unexpected frames", self.unexpected)]);
+        t.codes("errors", &self.errors);
+        t.codes("goaways", &self.goaways);
+        t.text()
+    }
+}
+
+impl StepFigures {
+    fn from(settings: &Settings, RampStep { rate_per_s, tally, meters: [first, last], has_held }: &RampStep) -> StepFigures {
+        let measured_s = (last.at_ns - first.at_ns) as f64 / 1e9;
+        let used = |first: Option<f64>, last: Option<f64>| first.zip(last).map(|(first, last)| (last - first) / measured_s);
+        let client_cpu_busy = (last.own_cores_s - first.own_cores_s) / measured_s / settings.cpus.len() as f64;
+        let p99 = |histogram: &hdrhistogram::Histogram<u64>| histogram.value_at_quantile(0.99);
+        let cores = settings.server_cpus.len().max(1) as f64;
+        StepFigures {
+            rate_per_s: *rate_per_s,
+            acks_per_s: (last.acked - first.acked) as f64 / measured_s,
+            deliveries_per_s: (last.read - first.read) as f64 / measured_s,
+            latency_us: Latency::from(&tally.latency),
+            ack_latency_us: Latency::from(&tally.ack_latency),
+            unsent: tally.unsent,
+            server_cpu_busy: used(first.server_cores_s, last.server_cores_s).map(|share| share / cores),
+            server_process_cpu: used(first.server_process_s, last.server_process_s),
+            client_cpu_busy,
+            client_limits: limits(tally.own, client_cpu_busy, p99(&tally.lateness), p99(&tally.latency)),
+            has_held: *has_held,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Traffic against the real server: everything that is said comes once, whoever comes and goes meanwhile, and the report says so.
+
+mod support;
+
+use std::process::Output;
+
+use serde_json::Value;
+use support::{Server, load};
+
+/// Runs a scenario; the server keeps nothing on disk unless `durable`.
+fn play(name: &str, options: &[&str], arguments: &str) -> (Output, Value) {
+    let server = Server::start(options);
+    let scenario = arguments.split(' ').next().unwrap_or_default();
+    let rest = &arguments[scenario.len()..];
+    load(name, &format!("{scenario} --target {} --server-pid {} --cpus 0,1 --warmup 0.3 {rest}", server.target, server.pid()))
+}
+
+fn number(figures: &Value, key: &str) -> u64 {
+    figures[key].as_u64().unwrap_or_else(|| panic!("{key}: {figures:#}"))
+}
+
+fn assert_clean(output: &Output, figures: &Value) {
+    assert!(output.status.success(), "{}\n{figures:#}", String::from_utf8_lossy(&output.stderr));
+    for key in ["lost", "duplicated", "out_of_order", "unexpected", "disconnects", "unsent", "holes", "not_resumed", "gaps"] {
+        assert_eq!(figures[key], 0, "{key}: {figures:#}");
+    }
+    assert!(number(figures, "sent") > 0, "{figures:#}");
+    assert_eq!(figures["sent"], figures["acked"], "{figures:#}");
+    assert_eq!(figures["delivered"], figures["expected"], "{figures:#}");
+}
+
+/// The deliveries of a class in a part of the run.
+fn deliveries(figures: &Value, class: &str, when: &str) -> u64 {
+    let classes = figures["classes"].as_array().unwrap_or_else(|| panic!("classes: {figures:#}"));
+    let found = classes.iter().find(|found| found["class"] == class && found["when"] == when);
+    found.unwrap_or_else(|| panic!("{class} {when}: {figures:#}"))["deliveries"].as_u64().unwrap_or_default()
+}
+
+#[test]
+fn who_drops_in_a_storm_misses_nothing() {
+    let options = "storm --connections 60 --drop 40 --away 0.5 --aftermath 0.5 --rate 2000 --duration 1 --pings";
+    for (name, durable) in [("storm-memory", false), ("storm-disk", true)] {
+        let memory = ["--direct-durability", "memory", "--group-durability", "memory"];
+        let (output, figures) = play(name, if durable { &[] } else { &memory }, options);
+        assert_clean(&output, &figures);
+        assert_eq!((number(&figures, "dropped"), number(&figures, "returned")), (40, 40));
+        let back_s = figures["storm"]["all_back_s"].as_f64().expect("all came back");
+        assert!((0.5..60.0).contains(&back_s), "{figures:#}");
+        for (class, when) in [("others", "before"), ("others", "during"), ("returning", "before"), ("returning", "during")] {
+            assert!(deliveries(&figures, class, when) > 50, "{class} {when}: {figures:#}");
+        }
+        assert!(figures["pings_during_us"]["p50"].as_f64() > Some(0.0), "{figures:#}");
+        let table = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(table.contains("40 sessions dropped: all back after"), "{table}");
+    }
+}
+
+#[test]
+fn what_a_server_forgets_while_somebody_is_away_is_lost_and_said() {
+    let forgetful = ["--direct-durability", "memory", "--direct-history-messages-max", "5"];
+    let (output, figures) =
+        play("storm-forgetful", &forgetful, "storm --connections 6 --drop 2 --rate 1000 --duration 0.5 --drain 1");
+    assert_eq!(output.status.code(), Some(1), "{figures:#}");
+    assert!(number(&figures, "lost") > 10 && number(&figures, "gaps") > 0, "{figures:#}");
+    assert_eq!(number(&figures, "returned"), 2, "{figures:#}");
+}
+
+#[test]
+fn a_mixed_day_loses_nothing() {
+    let options = "mixed --connections 80 --rate 300 --duration 3 --reconnecting 100 --watch 5 --pings";
+    let (output, figures) = play("mixed", &[], options);
+    assert_clean(&output, &figures);
+    assert!(number(&figures, "dropped") >= 2 && figures["returned"] == figures["dropped"], "{figures:#}");
+    for key in ["receipts", "receipt_events", "presence_events"] {
+        assert!(number(&figures, key) > 0, "{key}: {figures:#}");
+    }
+    let (direct, groups) = (deliveries(&figures, "direct", "all"), deliveries(&figures, "groups", "all"));
+    assert!(direct > 500 && groups > direct, "{figures:#}");
+}
+
+#[test]
+fn every_member_of_many_groups_gets_everything() {
+    // More members than a founder names: the others join.
+    let (output, figures) = play("groups", &[], "groups --connections 150 --groups 10 --largest 140 --rate 300 --duration 1");
+    assert_clean(&output, &figures);
+    assert_eq!(number(&figures, "groups"), 10);
+    assert!(number(&figures, "delivered") > 3 * number(&figures, "sent"), "{figures:#}");
+}
+
+#[test]
+fn a_broadcast_reaches_every_session() {
+    let (output, figures) = play("broadcast", &[], "broadcast --connections 60 --publishers 3 --rate 50 --duration 1");
+    assert_clean(&output, &figures);
+    assert_eq!(number(&figures, "delivered"), 59 * number(&figures, "sent"), "{figures:#}");
+}
+
+#[test]
+fn subscribers_get_what_they_want() {
+    let options = "topic --connections 60 --topics 4 --publishers 2 --subscriptions 2 --tags 3 --rate 1000 --duration 1";
+    for (name, filtered) in [("topic-half", 50), ("topic-none", 0)] {
+        let (output, figures) = play(name, &[], &format!("{options} --filtered {filtered}"));
+        assert_clean(&output, &figures);
+        assert_eq!(number(&figures, "filtered") > 0, filtered > 0, "{figures:#}");
+    }
+}
+
+#[test]
+fn who_joins_and_leaves_gets_what_lies_between() {
+    let options =
+        "churn --connections 100 --groups 4 --members 20 --movers 30 --moves 60 --reconnects 10 --rate 200 --duration 3";
+    let (output, figures) = play("churn", &[], options);
+    assert_clean(&output, &figures);
+    let moves = &figures["moves"];
+    assert!(number(moves, "moves") > 100 && number(moves, "delivered") > 100, "{figures:#}");
+    assert_eq!((number(moves, "missing"), number(&figures, "never_back")), (0, 0), "{figures:#}");
+    assert!(number(&figures, "dropped") > 10 && number(&figures, "records") > 1000, "{figures:#}");
+}
+
+#[test]
+fn options_without_sense_are_said() {
+    for (name, arguments, said) in [
+        ("storm-all", "storm --connections 10 --drop 9", "2 of the 10 connections must stay"),
+        ("storm-window", "storm --window 3", "--rate"),
+        ("mixed-few", "mixed --connections 4", "at least 5"),
+        ("mixed-much", "mixed --reconnecting 101", "0 to 100 percent"),
+        ("groups-small", "groups --smallest 1", "at least 2 members"),
+        ("broadcast-nobody", "broadcast --publishers 0", "1 to 1000"),
+        ("topic-many", "topic --subscriptions 11", "1 to 10"),
+        ("churn-nobody", "churn --members 900", "800 users who stay"),
+    ] {
+        let (output, _) = load(name, arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+    }
+}
