@@ -24,14 +24,12 @@ import tempfile
 import threading
 from pathlib import Path
 
-from processes import Server, answers, cpu_s, free_port
+from processes import Server, Unavailable, answers, cpu_s, free_port
+from uwebsockets import client, server, sources
 
 ROOT = Path(__file__).resolve().parents[2]
-CRATE = "libuwebsockets-sys"
-VERSION = "0.0.10"
 # Between two lines of the load test: its LIBUS_TIMEOUT_GRANULARITY.
 LINE_S = 4
-BUILD_S = 600
 NAMES = ("uwebsockets", "campanile")
 
 
@@ -41,7 +39,10 @@ def main():
     echo = options.build / "campanile-ws-echo"
     if "campanile" in names and not echo.exists():
         sys.exit(f"{echo} is not there; build it: cargo build --release --workspace")
-    anchor = uwebsockets(options.scratch)
+    try:
+        anchor = uwebsockets(options.scratch)
+    except Unavailable as why:
+        sys.exit(f"no uWebSockets: {why}")
     programs = {"uwebsockets": anchor / "EchoServer", "campanile": echo}
     base = Path(tempfile.mkdtemp(prefix="echo-", dir=options.scratch))
     try:
@@ -72,34 +73,16 @@ def read_options():
 
 def uwebsockets(scratch):
     """The directory with uWebSockets' EchoServer and load_test, built if they are not there."""
-    sources = scratch / "vendor" / CRATE / "uWebSockets"
-    if (sources / "load_test").exists():
-        return sources
-    (scratch / "src").mkdir(parents=True, exist_ok=True)
-    (scratch / "src" / "lib.rs").touch()
-    # A workspace of its own: it lies below this repository's.
-    (scratch / "Cargo.toml").write_text(
-        f'[package]\nname = "scratch"\nversion = "0.0.0"\nedition = "2021"\n\n[dependencies]\n{CRATE} = "={VERSION}"\n\n[workspace]\n'
-    )
-    build(["cargo", "vendor", "--quiet", "vendor"], scratch)
+    tree = sources(scratch)
+    if (tree / "load_test").exists():
+        return tree
     # The port stands in the source.
-    server = (sources / "examples" / "EchoServer.cpp").read_text()
     port = free_port()
-    (sources / "EchoServer.cpp").write_text(re.sub(r"\b9001\b", str(port), server))
-    (sources / "port").write_text(str(port))
-    build(["make", "CC=gcc"], sources / "uSockets")
-    objects = [str(path.relative_to(sources)) for path in (sources / "uSockets").glob("*.o")]
-    includes = ["-Isrc", "-IuSockets/src"]
-    build(["g++", "-march=native", "-O3", "-flto", "-std=c++20", "-DUWS_NO_ZLIB", *includes, "EchoServer.cpp", *objects, "-o", "EchoServer"], sources)
-    build(["gcc", "-O3", "-flto", "-DLIBUS_NO_SSL", *includes, "benchmarks/load_test.c", *objects, "-o", "load_test"], sources)
-    return sources
-
-
-def build(command, directory):
-    print("$", *command, flush=True)
-    done = subprocess.run(command, cwd=directory, timeout=BUILD_S, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{done.stdout}\n{command[0]} failed in {directory}")
+    (tree / "EchoServer.cpp").write_text(re.sub(r"\b9001\b", str(port), (tree / "examples" / "EchoServer.cpp").read_text()))
+    (tree / "port").write_text(str(port))
+    server(tree, "EchoServer.cpp", "EchoServer")
+    client(tree, "benchmarks/load_test.c", "load_test")
+    return tree
 
 
 def run(options, anchor, name, program, payload, base):

@@ -1,4 +1,4 @@
-"""Servers that a comparison starts, pins and ends, and what they cost."""
+"""Servers that a comparison builds, starts, pins and ends, and what they cost."""
 
 import os
 import shutil
@@ -11,19 +11,37 @@ from pathlib import Path
 
 START_S = 20
 END_S = 30
+BUILD_S = 900
+
+
+class Unavailable(Exception):
+    """What is needed cannot be had here; the text says why."""
+
+
+def must(command, directory=None):
+    """Runs a program that builds or fetches something, and gives what it said."""
+    print("$", *command, flush=True)
+    try:
+        done = subprocess.run(command, cwd=directory, timeout=BUILD_S, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(str(error)) from error
+    if done.returncode != 0:
+        print(done.stdout, flush=True)
+        raise Unavailable(f"{command[0]} failed: {(done.stdout.strip().splitlines() or ['it said nothing'])[-1]}")
+    return done.stdout
 
 
 class Server:
     """A process that is there while the block runs, and ended by its id; the block gets that id. Its output goes to `log` in its directory."""
 
-    def __init__(self, command, directory, is_ready):
-        self.command, self.directory, self.is_ready = command, directory, is_ready
+    def __init__(self, command, directory, is_ready, env=None):
+        self.command, self.directory, self.is_ready, self.env = command, directory, is_ready, env or {}
 
     def __enter__(self):
         log = self.directory / "log"
         with log.open("wb") as out:
             # PATH alone: no setting of this shell is the server's.
-            env = {"PATH": os.environ["PATH"]}
+            env = {"PATH": os.environ["PATH"], **self.env}
             self.process = subprocess.Popen(self.command, stdout=out, stderr=subprocess.STDOUT, env=env)
         until = time.monotonic() + START_S
         while not self.is_ready(log.read_text(errors="replace")):

@@ -21,6 +21,7 @@ mod floor;
 mod machine;
 mod nats;
 mod options;
+mod peers;
 mod pinger;
 mod play;
 mod report;
@@ -35,10 +36,11 @@ use clap::Parser;
 use serde::Serialize;
 
 use conduct::Watched;
-use dress::Target;
+use dress::{Dress, Target};
 use error::Failure;
 use floor::FloorServer;
-use options::{BacklogOptions, Cli, ColdOptions, Command, Common, Peers, Server, Settings, Verify};
+use options::{BacklogOptions, Cli, ColdOptions, Command, Common, Heartbeat, Peers, Server, Settings, Verify, Yardstick};
+use peers::Peer;
 use report::{BacklogFigures, ColdFigures, Figures};
 use scenario::Plan;
 
@@ -61,7 +63,7 @@ fn main() -> ExitCode {
 
 fn play(command: Command) -> Result<bool, Failure> {
     match command {
-        Command::Idle { common, server, start_connections } => idle(&common, &server, start_connections),
+        Command::Idle { common, server, start_connections, heartbeat } => idle(&common, &server, start_connections, heartbeat),
         Command::Direct { common, server, verify, peers } => direct(&common, &server, verify, peers),
         Command::Group { common, server, verify, members } => group(&common, &server, verify, members),
         Command::Backlog { common, server, backlog } => self::backlog(&common, &server, &backlog),
@@ -75,12 +77,13 @@ fn play(command: Command) -> Result<bool, Failure> {
         Command::Churn(played) => play::churn(&played),
         Command::Floor { common, members } => floor(&common, members),
         Command::NatsFloor { options } => nats::run(&options),
-        Command::FloorServer { cpu } => floor::serve(cpu).map(|()| true),
+        Command::EchoFloor { common, heartbeat } => echo_floor(&common, heartbeat),
+        Command::FloorServer { yardstick, cpu } => floor::serve(yardstick, cpu).map(|()| true),
     }
 }
 
-fn idle(common: &Common, server: &Server, start: Option<u32>) -> Result<bool, Failure> {
-    let settings = Settings::from(common)?;
+fn idle(common: &Common, server: &Server, start: Option<u32>, heartbeat: Heartbeat) -> Result<bool, Failure> {
+    let settings = Settings::from(common)?.beating(heartbeat)?;
     let connections = common.connections.unwrap_or(CONNECTIONS);
     if start.is_some_and(|start| start == 0 || start >= connections) {
         return Err(Failure::Option("--start-connections: more than 0 and less than --connections".to_owned()));
@@ -120,7 +123,7 @@ fn backlog(common: &Common, server: &Server, options: &BacklogOptions) -> Result
         positive(name, u64::from(value))?;
     }
     let plan = Plan::backlog(run_number(), publishers, users, messages, settings.cpus.len() as u32);
-    let outcome = conduct::backlog(plan, &settings, watched(server)?, pings)?;
+    let outcome = conduct::backlog(plan, &settings, own(watched(server)?)?, pings)?;
     let figures = BacklogFigures::from(&common.durability, &settings, &outcome);
     show(common, &figures.table(), &figures)?;
     Ok(figures.is_clean())
@@ -138,7 +141,7 @@ fn cold(common: &Common, server: &Server, options: &ColdOptions) -> Result<bool,
     let run = options.run.map_or_else(run_number, |run| run.0);
     let workers = settings.cpus.len() as u32;
     let plan = Plan::cold(run, publishers.min(conversations), (conversations, messages), page, (reads, readers), workers);
-    let outcome = conduct::cold(plan, &settings, watched(server)?, options.half(), options.rest())?;
+    let outcome = conduct::cold(plan, &settings, own(watched(server)?)?, options.half(), options.rest())?;
     let figures = ColdFigures::from(&common.durability, &settings, &outcome);
     show(common, &figures.table(), &figures)?;
     Ok(figures.is_clean())
@@ -151,9 +154,18 @@ fn positive(name: &str, value: u64) -> Result<(), Failure> {
 fn floor(common: &Common, members: u32) -> Result<bool, Failure> {
     let settings = Settings::from(common)?;
     let plan = group_plan(common, &settings, members)?;
-    let server = FloorServer::start(settings.server_cpus.first().copied())?;
+    let server = FloorServer::start(Yardstick::Sends, settings.server_cpus.first().copied())?;
     let watched = Watched { target: Target::tcp(server.address), pid: Some(server.pid()) };
     measure("floor", plan, &settings, common, watched, None)
+}
+
+fn echo_floor(common: &Common, heartbeat: Heartbeat) -> Result<bool, Failure> {
+    let settings = Settings::from(common)?.beating(heartbeat)?;
+    let connections = at_least(common.connections.unwrap_or(CONNECTIONS), 1)?;
+    let plan = Plan::idle(run_number(), connections, settings.cpus.len() as u32);
+    let server = FloorServer::start(Yardstick::Echoes, settings.server_cpus.first().copied())?;
+    let target = Target { dress: Dress::Peer(Peer::Echo), ..Target::tcp(server.address) };
+    measure("echo-floor", plan, &settings, common, Watched { target, pid: Some(server.pid()) }, None)
 }
 
 fn group_plan(common: &Common, settings: &Settings, members: u32) -> Result<Plan, Failure> {
@@ -173,6 +185,26 @@ fn watched(server: &Server) -> Result<Watched, Failure> {
     Ok(Watched { target: options::target(&server.target, server.encoding)?, pid: server.server_pid })
 }
 
+/// A server that can play this, with what it needs for it.
+fn prepared(server: Watched, plan: &Plan, settings: &Settings) -> Result<Watched, Failure> {
+    if server.target.dress == Dress::Peer(Peer::JetStream) {
+        let target = server.target.address;
+        nats::make_stream(target, peers::nats::SUBJECTS, nats::Storage::Memory)
+            .map_err(|cause| Failure::Connect { target, cause })?;
+    }
+    if settings.verify_places.is_some() || plan.traffic().is_some() { own(server) } else { Ok(server) }
+}
+
+/// Refuses other servers, for what only Campanile can be asked.
+fn own(watched: Watched) -> Result<Watched, Failure> {
+    match watched.target.dress {
+        Dress::Peer(peer) => {
+            Err(Failure::Option(format!("--target {}://: {}", peer.name(), "this can only be asked of Campanile")))
+        }
+        Dress::Tcp | Dress::Binary | Dress::Json => Ok(watched),
+    }
+}
+
 fn measure(
     scenario: &'static str,
     plan: Plan,
@@ -181,6 +213,7 @@ fn measure(
     server: Watched,
     start_connections: Option<u32>,
 ) -> Result<bool, Failure> {
+    let server = prepared(server, &plan, settings)?;
     let outcome = conduct::conduct(plan, settings, server, start_connections)?;
     let figures = Figures::from(scenario, &common.durability, settings, &outcome);
     show(common, &report::table(&figures), &figures)?;

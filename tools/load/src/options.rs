@@ -13,6 +13,7 @@ use crate::dress::{Dress, Target};
 use crate::error::Failure;
 use crate::machine;
 use crate::nats::NatsOptions;
+use crate::peers::Peer;
 use crate::scenario::{BroadcastOptions, ChurnOptions, GroupsOptions, MixedOptions, StormOptions, TopicOptions};
 
 /// Messages that each publisher has outstanding while it lays them in store.
@@ -70,6 +71,8 @@ pub enum Command {
         /// Sessions after which memory is read for the first time; growth per session counts from there to --connections.
         #[arg(long, value_name = "N")]
         start_connections: Option<u32>,
+        #[command(flatten)]
+        heartbeat: Heartbeat,
     },
     /// Direct messages between users who are all online.
     Direct {
@@ -171,13 +174,51 @@ pub enum Command {
         #[command(flatten)]
         options: NatsOptions,
     },
-    /// The bare server of `floor`; it ends with its standard input.
+    /// The yardstick of `idle --heartbeat`: as many heartbeats against a bare ring that sends back whatever arrives, and that this program starts
+    /// itself.
+    EchoFloor {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        heartbeat: Heartbeat,
+    },
+    /// The bare server of a floor; it ends with its standard input.
     #[command(hide = true)]
     FloorServer {
+        /// What it does.
+        yardstick: Yardstick,
         /// The core of its only thread.
         #[arg(long)]
         cpu: Option<usize>,
     },
+}
+
+/// How often sessions ping.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Heartbeat {
+    /// Each session pings this often in the measured time, at equal distances over all of them; every ping must be answered
+    /// [default: half of what the server says, and not counted].
+    #[arg(long, value_name = "MS")]
+    pub heartbeat: Option<u32>,
+}
+
+/// What a floor's server does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Yardstick {
+    /// One `send()` per member and message
+    Sends,
+    /// What arrives is sent back
+    Echoes,
+}
+
+impl Yardstick {
+    /// As the command line says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Yardstick::Sends => "sends",
+            Yardstick::Echoes => "echoes",
+        }
+    }
 }
 
 /// A scenario of traffic: an open loop over many conversations.
@@ -288,6 +329,9 @@ pub enum Encoding {
 #[derive(Debug, Args)]
 pub struct Server {
     /// Where it listens.
+    ///
+    /// Other servers take part in `idle`, `direct` and `group`: redis://, nats://, jetstream:// (a stream in memory acknowledges), mqtt://,
+    /// and broker:// for those that tools/compare builds.
     #[arg(long, value_name = "tcp://HOST:PORT | ws://HOST:PORT", default_value = "tcp://127.0.0.1:7400")]
     pub target: String,
     /// What frames are in the messages of a WebSocket.
@@ -473,6 +517,8 @@ pub struct Settings {
     pub returns_per_worker: usize,
     /// Places that are remembered for reading back, if that is wanted.
     pub verify_places: Option<usize>,
+    /// How often each session pings in the measured time.
+    pub heartbeat: Option<Duration>,
     /// A session that has nothing to do with the load pings meanwhile.
     pub pings: bool,
     /// Load after all who dropped are back.
@@ -504,6 +550,7 @@ impl Settings {
             returns_per_worker: common.logins.map_or(usize::MAX, |logins| (logins as usize / cpus.len()).max(1)),
             cpus,
             verify_places: None,
+            heartbeat: None,
             pings: false,
             aftermath: Duration::ZERO,
         })
@@ -518,6 +565,17 @@ impl Settings {
             return Err(Failure::Option("--rate: this scenario sends as fast as --window allows".to_owned()));
         }
         Ok(Settings { pace: Pace::Window(common.window.unwrap_or(FILL_WINDOW)), ..self })
+    }
+
+    /// The same, and sessions ping.
+    ///
+    /// # Errors
+    /// More often than anything can be sent.
+    pub fn beating(self, heartbeat: Heartbeat) -> Result<Settings, Failure> {
+        if heartbeat.heartbeat == Some(0) {
+            return Err(Failure::Option("--heartbeat: at least 1 ms".to_owned()));
+        }
+        Ok(Settings { heartbeat: heartbeat.heartbeat.map(|ms| Duration::from_millis(u64::from(ms))), ..self })
     }
 
     /// The same for traffic, which always is an open loop.
@@ -607,6 +665,7 @@ pub fn target(text: &str, encoding: Encoding) -> Result<Target, Failure> {
         (Some(("tcp", rest)), Encoding::Binary) => (Dress::Tcp, rest),
         (Some(("ws", rest)), Encoding::Binary) => (Dress::Binary, rest),
         (Some(("ws", rest)), Encoding::Json) => (Dress::Json, rest),
+        (Some((scheme, rest)), Encoding::Binary) if let Some(peer) = Peer::of_scheme(scheme) => (Dress::Peer(peer), rest),
         _ => return Err(wrong("only tcp and ws are spoken".to_owned())),
     };
     let (host, path) = match rest.find('/').filter(|_| dress != Dress::Tcp) {

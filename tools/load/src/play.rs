@@ -11,7 +11,7 @@ use crate::report::RampFigures;
 use crate::scenario::{
     self, BroadcastOptions, ChurnOptions, GroupsOptions, MixedOptions, Plan, StormOptions, TopicOptions, Traffic,
 };
-use crate::{CONNECTIONS, direct_plan, measure, run_number, show, watched};
+use crate::{CONNECTIONS, direct_plan, measure, prepared, run_number, show, watched};
 
 /// Messages per second, unless it is said how many.
 const RATE_PER_S: f64 = 1000.0;
@@ -115,7 +115,8 @@ fn climb(
     if common.rate.is_some() {
         return Err(Failure::Option("--rate: the rates are those of the ramp; see --from and --to".to_owned()));
     }
-    let outcome = conduct::ramp(plan, settings, watched(server)?, ramping)?;
+    let server = prepared(watched(server)?, &plan, settings)?;
+    let outcome = conduct::ramp(plan, settings, server, ramping)?;
     let figures = RampFigures::from(load, ramping.p99_ns, &common.durability, settings, &outcome);
     show(common, &figures.table(), &figures)?;
     Ok(figures.is_clean())

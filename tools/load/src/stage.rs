@@ -79,6 +79,10 @@ pub struct Block {
     pub acked: AtomicU64,
     /// See [`crate::account::Tally`].
     pub read: AtomicU64,
+    /// See [`crate::account::Tally`]; 0 where pings are not what is measured.
+    pub pings: AtomicU64,
+    /// See `pings`.
+    pub pongs: AtomicU64,
     /// See [`crate::account::Tally`].
     pub expected: AtomicU64,
     /// Receipts that were answered.
@@ -114,6 +118,8 @@ pub struct Totals {
     pub refused: u64,
     pub acked: u64,
     pub read: u64,
+    pub pings: u64,
+    pub pongs: u64,
     pub expected: u64,
     pub receipts: u64,
     pub pages: u64,
@@ -276,6 +282,8 @@ impl Stage {
             refused: sum.refused + b.refused.load(Ordering::Relaxed),
             acked: sum.acked + b.acked.load(Ordering::Relaxed),
             read: sum.read + b.read.load(Ordering::Relaxed),
+            pings: sum.pings + b.pings.load(Ordering::Relaxed),
+            pongs: sum.pongs + b.pongs.load(Ordering::Relaxed),
             expected: sum.expected + b.expected.load(Ordering::Relaxed),
             receipts: sum.receipts + b.receipts.load(Ordering::Relaxed),
             pages: sum.pages + b.pages.load(Ordering::Relaxed),
@@ -290,9 +298,10 @@ impl Stage {
 }
 
 impl Totals {
-    /// Whether every publish was answered, every delivery of those that were taken was read, and nobody is away.
+    /// Whether every publish and ping was answered, every delivery of publishes that were taken was read, and nobody is away.
     pub fn is_settled(&self) -> bool {
-        self.acked >= self.attempts - self.refused && self.read >= self.expected && self.pending == 0
+        let answered = self.acked >= self.attempts - self.refused && self.pongs >= self.pings;
+        answered && self.read >= self.expected && self.pending == 0
     }
 }
 
@@ -324,6 +333,7 @@ mod tests {
         assert!(!Totals { expected: 13, ..t }.is_settled());
         assert!(!Totals { acked: 3, ..t }.is_settled());
         assert!(!Totals { pending: 1, ..t }.is_settled());
+        assert!(!Totals { pings: 1, ..t }.is_settled());
     }
 
     #[test]

@@ -178,6 +178,12 @@ impl Publisher {
         self.held_until_ns = self.held_until_ns.max(until_ns);
     }
 
+    /// The reference of the message in a place, if its answer is still to come.
+    pub fn unanswered_in(&self, place: u32) -> Option<u64> {
+        let (attempt, unanswered) = self.places.get(place as usize)?.as_ref()?;
+        unanswered.then(|| attempt.reference())
+    }
+
     fn answered(&mut self, reference: u64) -> Option<Attempt> {
         let place = (reference & u64::from(WINDOW_MAX - 1)) as usize;
         let (attempt, unanswered) = self.places.get_mut(place)?.as_mut()?;
@@ -240,8 +246,9 @@ mod tests {
         p.finished(a.place);
         let b = p.next(0).unwrap();
         assert_eq!(p.acked(a.reference()), None, "an old answer for a place that is used again");
+        assert_eq!((p.unanswered_in(b.place), p.unanswered_in(7)), (Some(b.reference()), None));
         assert!(p.acked(b.reference()).is_some());
-        assert_eq!(p.acked(99), None);
+        assert_eq!((p.acked(99), p.unanswered_in(b.place)), (None, None));
     }
 
     #[test]

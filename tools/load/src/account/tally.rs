@@ -22,6 +22,10 @@ pub struct Tally {
     pub acked: u64,
     /// Deliveries read, each message once per receiver (all).
     pub read: u64,
+    /// Pings sent once logged in (all).
+    pub pings: u64,
+    /// Answers to them (all).
+    pub pongs: u64,
     /// Deliveries that should be read: the receivers of all publishes that were not refused (all).
     pub expected: u64,
     /// Publishes sent and not refused (measured).
@@ -88,6 +92,8 @@ impl Default for Tally {
             refused: 0,
             acked: 0,
             read: 0,
+            pings: 0,
+            pongs: 0,
             expected: 0,
             sent_measured: 0,
             acked_measured: 0,
@@ -136,6 +142,12 @@ impl Tally {
             self.acked_measured += 1;
             self.ack_latency.saturating_record(now_ns.saturating_sub(attempt.intended_ns));
         }
+    }
+
+    /// A publish was sent to a server that acknowledges nothing.
+    pub fn unasked(&mut self, attempt: Attempt, measured: &Range<u64>) {
+        self.acked += 1;
+        self.acked_measured += u64::from(measured.contains(&attempt.intended_ns));
     }
 
     /// A publish was refused: it was not sent, as far as anyone but its sender knows.
@@ -206,6 +218,8 @@ impl Tally {
         self.refused += other.refused;
         self.acked += other.acked;
         self.read += other.read;
+        self.pings += other.pings;
+        self.pongs += other.pongs;
         self.expected += other.expected;
         self.sent_measured += other.sent_measured;
         self.acked_measured += other.acked_measured;

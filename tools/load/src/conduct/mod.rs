@@ -52,6 +52,8 @@ pub struct Meters {
     pub read: u64,
     /// Acks so far.
     pub acked: u64,
+    /// Pings answered so far.
+    pub pongs: u64,
 }
 
 /// What is watched of the server.
@@ -195,6 +197,7 @@ impl Conductor<'_, '_> {
             own_cores_s: machine::busy_s(&settings.cpus, at_s)?,
             read: totals.read,
             acked: totals.acked,
+            pongs: totals.pongs,
         })
     }
 

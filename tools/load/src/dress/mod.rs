@@ -1,5 +1,5 @@
 //! How frames travel: one after the other over TCP, or each in a WebSocket message, as it is or as JSON. Nothing outside of here knows, but for the
-//! moment in which a connection becomes a WebSocket.
+//! moment in which a connection becomes a WebSocket. Other servers have no frames; what they get instead travels here too.
 
 mod frame;
 mod upgrade;
@@ -12,6 +12,7 @@ use campanile::wire::schema::{Frame, size_prefixed_root_as_frame};
 use campanile::wire::{Malformed, Split, read, split};
 use serde::Serialize;
 
+use crate::peers::Peer;
 use frame::{Front, Masks, Opcode, front};
 pub use upgrade::Answer;
 
@@ -28,15 +29,18 @@ pub enum Dress {
     Binary,
     /// Frames as JSON in its text messages.
     Json,
+    /// No frames: the words of another server's protocol.
+    Peer(Peer),
 }
 
 impl Dress {
     /// The sub-protocol; none over TCP.
     fn protocol(self) -> Option<&'static str> {
         match self {
-            Dress::Tcp => None,
             Dress::Binary => Some("campanile.v1.fb"),
             Dress::Json => Some("campanile.v1.json"),
+            Dress::Peer(peer) if peer.is_websocket() => Some("campanile.load"),
+            Dress::Tcp | Dress::Peer(_) => None,
         }
     }
 
@@ -46,6 +50,7 @@ impl Dress {
             Dress::Tcp => "tcp",
             Dress::Binary => "ws",
             Dress::Json => "ws-json",
+            Dress::Peer(peer) => peer.name(),
         }
     }
 }
@@ -73,6 +78,11 @@ impl Target {
     /// A server that speaks TCP.
     pub fn tcp(address: SocketAddr) -> Target {
         Target { address, host: address.to_string(), path: "/".to_owned(), dress: Dress::Tcp }
+    }
+
+    /// Whether it is another server.
+    pub fn is_peer(&self) -> bool {
+        matches!(self.dress, Dress::Peer(_))
     }
 
     /// What must be sent before the first frame, if anything. `seed`: another one for each connection.
@@ -106,7 +116,6 @@ impl Outbound {
     /// A frame as it travels. It stands until the next call.
     pub fn frame<'a>(&'a mut self, frame: &'a [u8]) -> &'a [u8] {
         match self.dress {
-            Dress::Tcp => frame,
             Dress::Binary => self.message(Opcode::Binary, frame),
             Dress::Json => {
                 self.text.clear();
@@ -115,10 +124,17 @@ impl Outbound {
                 frame::write(Opcode::Text, &self.text, &mut self.masks, &mut self.bytes);
                 &self.bytes
             }
+            Dress::Peer(peer) if peer.is_websocket() => self.message(Opcode::Binary, frame),
+            Dress::Tcp | Dress::Peer(_) => frame,
         }
     }
 
-    /// The answer to a ping of the WebSocket itself.
+    /// A ping of the WebSocket itself.
+    pub fn ping(&mut self) -> &[u8] {
+        self.message(Opcode::Ping, &[])
+    }
+
+    /// The answer to one.
     pub fn pong(&mut self, payload: &[u8]) -> &[u8] {
         self.message(Opcode::Pong, payload)
     }
@@ -170,8 +186,9 @@ impl Dress {
                     Split::TooLarge => Arrived::Wrong,
                 };
             }
-            Dress::Binary => Opcode::Binary,
             Dress::Json => Opcode::Text,
+            // Of another server's stream [`Peer::hear`] says what stands at its front.
+            Dress::Binary | Dress::Peer(_) => Opcode::Binary,
         };
         let (opcode, payload) = match front(bytes) {
             Front::More => return Arrived::More,

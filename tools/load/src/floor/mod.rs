@@ -1,8 +1,10 @@
-//! The yardstick: what a fan-out costs on this machine when nothing is done but the sends.
+//! The yardsticks: what a fan-out costs on this machine when nothing is done but the sends, and what heartbeats cost when nothing is done but
+//! sending them back.
 //!
 //! The server runs as a child process, for its CPU and its core to be counted like any other server's. The client is the same as for the
 //! `group` scenario, and the frames are the same, byte for byte in size.
 
+mod echo;
 mod server;
 
 use std::io::{self, BufRead, BufReader};
@@ -11,7 +13,18 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use crate::error::Failure;
 
-pub use server::serve;
+use crate::options::Yardstick;
+
+/// Serves until standard input ends, on this CPU.
+///
+/// # Errors
+/// The kernel refused what every program may do.
+pub fn serve(yardstick: Yardstick, cpu: Option<usize>) -> Result<(), Failure> {
+    match yardstick {
+        Yardstick::Sends => server::serve(cpu),
+        Yardstick::Echoes => echo::serve(cpu),
+    }
+}
 
 /// The child, which ends when its standard input does: also when this process is killed.
 pub struct FloorServer {
@@ -22,12 +35,12 @@ pub struct FloorServer {
 }
 
 impl FloorServer {
-    /// Starts this program again as a floor server on a CPU.
+    /// Starts this program again as a server of that kind on a CPU.
     ///
     /// # Errors
     /// [`Failure::Floor`].
-    pub fn start(cpu: Option<usize>) -> Result<FloorServer, Failure> {
-        start(cpu).map_err(Failure::Floor)
+    pub fn start(yardstick: Yardstick, cpu: Option<usize>) -> Result<FloorServer, Failure> {
+        start(yardstick, cpu).map_err(Failure::Floor)
     }
 
     /// Process id.
@@ -36,9 +49,9 @@ impl FloorServer {
     }
 }
 
-fn start(cpu: Option<usize>) -> io::Result<FloorServer> {
+fn start(yardstick: Yardstick, cpu: Option<usize>) -> io::Result<FloorServer> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("floor-server");
+    command.args(["floor-server", yardstick.name()]);
     if let Some(cpu) = cpu {
         command.arg("--cpu").arg(cpu.to_string());
     }

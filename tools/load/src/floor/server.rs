@@ -182,7 +182,7 @@ impl Floor {
 
 /// A listener on a free port. The standard library's backlog of 128 is less than the logins that the client has under way, and what
 /// overflows it is tried again only after a second.
-fn listen() -> io::Result<TcpListener> {
+pub(super) fn listen() -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
     socket.listen(4096)?;

@@ -4,7 +4,7 @@
 //! The server does less than Campanile in that run: it stores and acknowledges, and delivers to nobody. One thread for each of this program's
 //! CPUs, a plain epoll loop over its connections.
 
-mod protocol;
+mod stream;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,12 +21,12 @@ use serde::Serialize;
 use crate::conduct::Minutes;
 use crate::error::Failure;
 use crate::machine::{self, Facts};
+use crate::peers::nats::{Said, is_stored, next, publish};
 use crate::report::{Latency, Table, latency};
-use crate::stage::{PATIENCE, Stage};
-use protocol::{Said, is_stored, next, publish};
+use crate::stage::Stage;
+pub use stream::{Storage, make_stream};
+use stream::{hello, nonsense};
 
-/// Name of the stream; it is made anew for each run.
-const STREAM: &str = "CAMPANILE_FLOOR";
 /// Bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 /// Longest sleep of a thread, so that it sees the end of the run.
@@ -100,7 +100,7 @@ pub fn run(options: &NatsOptions) -> Result<bool, Failure> {
     let target = crate::options::address(&options.target)
         .map_err(|why| Failure::Option(format!("--target {}: {why}; write HOST:PORT", options.target)))?;
     let broken = move |cause| Failure::Connect { target, cause };
-    make_stream(target).map_err(broken)?;
+    make_stream(target, "floor.*", Storage::File).map_err(broken)?;
     let stage = Arc::new(Stage::new(cpus.len() as u32));
     let mut threads = Vec::new();
     for (number, cpu) in cpus.iter().copied().enumerate() {
@@ -256,52 +256,6 @@ impl Peer {
     }
 }
 
-/// Connects and introduces itself.
-fn hello(target: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(target)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    (&stream).write_all(b"CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1,\"name\":\"campanile-load\"}\r\n")?;
-    Ok(stream)
-}
-
-/// Makes the stream anew: a file, synced as the server is configured to.
-fn make_stream(target: SocketAddr) -> io::Result<()> {
-    let mut stream = hello(target)?;
-    let config = serde_json::json!({
-        "name": STREAM, "subjects": ["floor.*"], "storage": "file", "retention": "limits", "num_replicas": 1,
-    });
-    let mut out = b"SUB _INBOX.make 1\r\n".to_vec();
-    publish(&mut out, &format!("$JS.API.STREAM.DELETE.{STREAM}"), "_INBOX.make", b"");
-    publish(&mut out, &format!("$JS.API.STREAM.CREATE.{STREAM}"), "_INBOX.make", config.to_string().as_bytes());
-    stream.write_all(&out)?;
-    let (mut input, mut answers, mut buffer) = (Vec::new(), 0, [0; 4096]);
-    loop {
-        let got = stream.read(&mut buffer)?;
-        if got == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        input.extend_from_slice(&buffer[..got]);
-        while let Some((said, used)) = next(&input).map_err(io::Error::other)? {
-            match said {
-                // The first answers the deletion of a stream that may not be there.
-                Said::Message { payload, .. } => {
-                    answers += 1;
-                    let answer: serde_json::Value = serde_json::from_slice(payload).unwrap_or_default();
-                    match answer.get("error") {
-                        Some(error) if answers == 2 => return Err(io::Error::other(format!("the stream is refused: {error}"))),
-                        None if answers == 2 => return Ok(()),
-                        _ => {}
-                    }
-                }
-                Said::Error(what) => return Err(io::Error::other(what.to_owned())),
-                _ => {}
-            }
-            input.drain(..used);
-        }
-    }
-}
-
 /// One thread with its connections.
 struct Publisher {
     peers: Vec<Peer>,
@@ -364,10 +318,10 @@ impl Publisher {
         let (now, measured) = (self.stage.now_ns(), self.stage.measured());
         let input = std::mem::take(&mut peer.input);
         let mut used = 0;
-        while let Some((said, length)) = next(&input[used..]).map_err(io::Error::other)? {
+        while let Some((said, length)) = next(&input[used..]).map_err(nonsense)? {
             used += length;
             match said {
-                Said::Message { subject, payload } => {
+                Said::Message { subject, payload, .. } => {
                     let place = subject.rsplit('.').next().and_then(|place| place.parse::<usize>().ok());
                     let Some(place) = place.filter(|place| peer.places.get(*place).is_some_and(|at| *at != 0)) else { continue };
                     let sent = std::mem::take(&mut peer.places[place]);
@@ -399,7 +353,7 @@ impl Publisher {
             let (subject, reply) = (format!("floor.{}", peer.next_subject), format!("_INBOX.{}.{place}", peer.id));
             peer.next_subject = (peer.next_subject + 1) % self.subjects;
             peer.places[place as usize] = now;
-            publish(&mut peer.output, &subject, &reply, &self.body);
+            publish(&subject, Some(&reply), &self.body, &mut peer.output);
         }
         while !peer.output.is_empty() {
             match peer.stream.write(&peer.output) {

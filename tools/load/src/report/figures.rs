@@ -36,7 +36,7 @@ impl Latency {
 /// All that is known about a run. Units are in the names.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figures {
-    /// idle, direct, group or floor.
+    /// idle, direct, group, floor or echo-floor.
     pub scenario: &'static str,
     /// Label of the server's configuration.
     pub durability: String,
@@ -92,6 +92,13 @@ pub struct Figures {
     /// Draining ended because nothing came any more.
     pub drain_gave_up: bool,
 
+    /// Pings that sessions sent to be kept alive, or because they were asked to, and their answers, of the whole run.
+    pub pings: u64,
+    /// See `pings`.
+    pub pongs: u64,
+    /// How often each session pinged in the measured time, where it was asked to; only then a missing answer counts.
+    pub heartbeat_ms: Option<u64>,
+
     /// What was found when all that was acknowledged was read back.
     pub verified: Option<Verified>,
 
@@ -103,6 +110,8 @@ pub struct Figures {
     pub longest_stall_ms: Option<f64>,
     /// Deliveries read in the measured time.
     pub deliveries_per_s: f64,
+    /// Pings answered in the measured time.
+    pub pongs_per_s: f64,
     /// Intended send to delivery read.
     pub latency_us: Latency,
     /// Intended send to ack read.
@@ -123,6 +132,10 @@ pub struct Figures {
     pub server_cpu_us_per_delivery: Option<f64>,
     /// CPU time of the server's process, per delivery.
     pub server_process_cpu_us_per_delivery: Option<f64>,
+    /// Busy time of the server's cores, per ping that was answered, where nothing else went on.
+    pub server_cpu_us_per_pong: Option<f64>,
+    /// CPU time of the server's process, per ping that was answered, where nothing else went on.
+    pub server_process_cpu_us_per_pong: Option<f64>,
     /// CPU time of the server's process, as a share of one core.
     pub server_process_cpu: Option<f64>,
     /// Memory before the first connection.
@@ -169,7 +182,9 @@ impl Figures {
         let used = |first: Option<f64>, last: Option<f64>| first.zip(last).map(|(first, last)| last - first);
         let server_cores_s = used(first.server_cores_s, last.server_cores_s);
         let server_process_s = used(first.server_process_s, last.server_process_s);
-        let each = |seconds: Option<f64>| seconds.filter(|_| read > 0).map(|s| s * 1e6 / read as f64);
+        let pongs = last.pongs - first.pongs;
+        let each = |seconds: Option<f64>, count: u64| seconds.filter(|_| count > 0).map(|s| s * 1e6 / count as f64);
+        let beats = if settings.heartbeat.is_some() && read == 0 { pongs } else { 0 };
         let share = |seconds: f64, cpus: usize| seconds / measured_s / cpus as f64;
         let client_cpu_busy = share(last.own_cores_s - first.own_cores_s, settings.cpus.len());
         let p99 = |histogram: &Histogram<u64>| histogram.value_at_quantile(0.99);
@@ -202,11 +217,15 @@ impl Figures {
             goaways: codes_of_goaways(tally),
             disconnects: tally.disconnects,
             drain_gave_up: outcome.drain_gave_up,
+            pings: tally.pings,
+            pongs: tally.pongs,
+            heartbeat_ms: settings.heartbeat.map(|every| every.as_millis() as u64),
             verified: outcome.verified.clone(),
             acks_per_s: (last.acked - first.acked) as f64 / measured_s,
             acks_per_s_by_minute: outcome.acks_per_s_by_minute.clone(),
             longest_stall_ms: (plan.publishers() > 0).then_some(outcome.stall_ns as f64 / 1e6),
             deliveries_per_s: read as f64 / measured_s,
+            pongs_per_s: pongs as f64 / measured_s,
             latency_us: Latency::from(&tally.latency),
             ack_latency_us: Latency::from(&tally.ack_latency),
             logins_per_s: outcome.logins_per_s,
@@ -214,8 +233,10 @@ impl Figures {
             pings_during_us: outcome.pings.as_ref().map(|pings| Latency::from(&pings.during)),
             traffic: plan.traffic().map(|traffic| TrafficFigures::from(traffic, outcome)),
             server_cpu_busy: server_cores_s.map(|s| share(s, settings.server_cpus.len())),
-            server_cpu_us_per_delivery: each(server_cores_s),
-            server_process_cpu_us_per_delivery: each(server_process_s),
+            server_cpu_us_per_delivery: each(server_cores_s, read),
+            server_process_cpu_us_per_delivery: each(server_process_s, read),
+            server_cpu_us_per_pong: each(server_cores_s, beats),
+            server_process_cpu_us_per_pong: each(server_process_s, beats),
             server_process_cpu: server_process_s.map(|s| share(s, 1)),
             server_rss_start_bytes: memory.start,
             server_rss_part_bytes: memory.part.map(|(_, bytes)| bytes),
@@ -236,11 +257,18 @@ impl Figures {
         }
     }
 
-    /// Whether every message came once, in order, over connections that stayed, and was found again where it was looked for.
+    /// Whether there were messages.
+    pub fn has_messages(&self) -> bool {
+        !matches!(self.scenario, "idle" | "echo-floor")
+    }
+
+    /// Whether every message came once, in order, over connections that stayed, was acknowledged, and was found again where it was looked for.
     pub fn is_clean(&self) -> bool {
         let troubles = self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects;
         let of_traffic = self.traffic.as_ref().map_or(0, TrafficFigures::troubles);
-        troubles + of_traffic == 0 && self.verified.as_ref().is_none_or(Verified::is_clean)
+        let unanswered = self.heartbeat_ms.is_some() && self.pongs != self.pings;
+        let is_whole = !unanswered && !self.drain_gave_up;
+        troubles + of_traffic == 0 && is_whole && self.verified.as_ref().is_none_or(Verified::is_clean)
     }
 }
 

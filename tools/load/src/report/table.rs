@@ -11,9 +11,10 @@ use crate::dress::Dress;
 pub fn table(f: &Figures) -> String {
     let mut t = Table::default();
     t.row("scenario", &scenario(f));
-    if f.scenario != "idle" {
+    if f.has_messages() {
         messages(&mut t, f);
     }
+    t.optional("pings / pongs", f.heartbeat_ms.map(|_| format!("{} / {}   ({:.0} per second)", f.pings, f.pongs, f.pongs_per_s)));
     f.traffic.iter().for_each(|traffic| traffic.rows(&mut t));
     t.optional("pings before, us", f.pings_before_us.as_ref().map(latency));
     t.optional("pings meanwhile, us", f.pings_during_us.as_ref().map(latency));
@@ -84,7 +85,8 @@ fn scenario(f: &Figures) -> String {
         (Some(window), None) => format!("window {window}"),
         (None, None) => String::new(),
     };
-    let load = if f.scenario == "idle" { String::new() } else { format!(", {} bytes, {pace}", f.payload_bytes) };
+    let beats = f.heartbeat_ms.map(|ms| format!(", a ping every {ms} ms")).unwrap_or_default();
+    let load = if f.has_messages() { format!(", {} bytes, {pace}", f.payload_bytes) } else { beats };
     let over = f.over.name();
     format!(
         "{}: {} connections{members}{load}, {over}, {:.1} s, durability {}",
@@ -119,8 +121,10 @@ pub fn latency(l: &Latency) -> String {
 fn server(t: &mut Table, f: &Figures) {
     t.optional("server cores", f.server_cpu_busy.map(|b| format!("{:.1} % busy of {:?}", percent(b), f.server_cpus)));
     t.optional("  per delivery", f.server_cpu_us_per_delivery.map(|us| format!("{us:.3} us")));
+    t.optional("  per pong", f.server_cpu_us_per_pong.map(|us| format!("{us:.3} us")));
     t.optional("server process", f.server_process_cpu.map(|b| format!("{:.1} % of a core", percent(b))));
     t.optional("  per delivery", f.server_process_cpu_us_per_delivery.map(|us| format!("{us:.3} us")));
+    t.optional("  per pong", f.server_process_cpu_us_per_pong.map(|us| format!("{us:.3} us")));
     t.optional(
         "server memory",
         f.server_rss_start_bytes

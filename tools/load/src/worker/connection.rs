@@ -1,5 +1,7 @@
 //! A connection of a worker.
 
+use std::collections::VecDeque;
+
 use campanile::ring::{OpenBatch, Segment, Segments};
 use campanile::wire::{Encoder, Fbb, Verb};
 use flatbuffers::WIPOffset;
@@ -60,6 +62,8 @@ pub struct Connection {
     pub received: Received,
     /// Number of the next frame to be looked for in [`super::recent::Recent`].
     pub recent: u64,
+    /// Publishes without an ack, oldest first, where acks do not say what they are for.
+    pub unacked: VecDeque<u64>,
     /// What is published, from the welcome on.
     pub publisher: Option<Box<Publisher>>,
     /// Id of the conversation that it publishes to, if that is always the same.
@@ -97,6 +101,7 @@ impl Connection {
             again_ns: None,
             received: Received::from(source),
             recent: 0,
+            unacked: VecDeque::new(),
             publisher: None,
             conversation,
             peers: None,
@@ -139,6 +144,7 @@ impl Connection {
 pub struct Outgoing {
     encoder: Encoder,
     outbound: Outbound,
+    words: Vec<u8>,
     batch: OpenBatch,
     dirty: Vec<u32>,
 }
@@ -147,7 +153,7 @@ impl Outgoing {
     /// For connections of this dress. `seed`: another one for each worker.
     pub fn new(dress: Dress, seed: u64) -> Outgoing {
         let outbound = Outbound::new(dress, seed);
-        Outgoing { encoder: Encoder::default(), outbound, batch: OpenBatch::default(), dirty: Vec::new() }
+        Outgoing { encoder: Encoder::default(), outbound, words: Vec::new(), batch: OpenBatch::default(), dirty: Vec::new() }
     }
 
     /// Queues a frame.
@@ -172,7 +178,23 @@ impl Outgoing {
         self.mark(to, local);
     }
 
-    /// Queues the answer to a ping of the WebSocket.
+    /// Queues what another server's protocol says.
+    pub fn words(&mut self, to: &mut Connection, local: u32, say: impl FnOnce(&mut Vec<u8>)) {
+        self.words.clear();
+        say(&mut self.words);
+        if !self.words.is_empty() && !to.said_goodbye {
+            to.enqueue(self.batch.append(self.outbound.frame(&self.words)));
+            self.mark(to, local);
+        }
+    }
+
+    /// Queues a ping of the WebSocket.
+    pub fn ping(&mut self, to: &mut Connection, local: u32) {
+        to.enqueue(self.batch.append(self.outbound.ping()));
+        self.mark(to, local);
+    }
+
+    /// Queues the answer to one.
     pub fn pong(&mut self, to: &mut Connection, local: u32, payload: &[u8]) {
         to.enqueue(self.batch.append(self.outbound.pong(payload)));
         self.mark(to, local);

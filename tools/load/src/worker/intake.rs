@@ -9,7 +9,7 @@ use super::setup::{PAUSE_NS, SETUP_REF};
 use super::verify::PAGE_REF;
 use super::{Finished, Worker};
 use crate::account::{Attempt, Destination, Header, Pace};
-use crate::dress::{Arrived, What};
+use crate::dress::{Arrived, Dress, What};
 use crate::scenario::{Kind, Role};
 
 impl Worker<'_> {
@@ -37,6 +37,11 @@ impl Worker<'_> {
                 None => return 0,
             }
         }
+        if let Dress::Peer(peer) = self.crew.target.dress
+            && !peer.is_websocket()
+        {
+            return self.take_words(local, peer, bytes, now_ns);
+        }
         loop {
             let rest = &bytes[used..];
             match self.crew.target.dress.front(rest) {
@@ -58,12 +63,16 @@ impl Worker<'_> {
         match what {
             What::Message => self.take_message(local, payload, now_ns),
             What::Ping => self.outgoing.pong(connection, local, payload),
-            What::Pong => {}
+            What::Pong => self.ponged(local),
             What::Close => self.outgoing.goodbye(connection, local, payload),
         }
     }
 
     fn take_message(&mut self, local: u32, bytes: &[u8], now_ns: u64) {
+        if let Dress::Peer(peer) = self.crew.target.dress {
+            self.take_words(local, peer, bytes, now_ns);
+            return;
+        }
         if self.crew.plan.traffic().is_some() {
             return self.take_traffic(local, bytes, now_ns);
         }
@@ -98,7 +107,8 @@ impl Worker<'_> {
             Body::GoAway => frame.body_as_go_away().into_iter().for_each(|g| self.go_away(local, g, now_ns)),
             Body::Ping => self.pong(local, frame.ref_()),
             Body::Gap | Body::Skip => self.tally.gaps += 1,
-            // Pongs, and events that nobody here asked for but that a server may send: receipts, presence, typing.
+            Body::Pong => self.ponged(local),
+            // Events that nobody here asked for but that a server may send: receipts, presence, typing.
             _ => {}
         }
     }
@@ -118,7 +128,7 @@ impl Worker<'_> {
         self.delivered(local, header, now_ns);
     }
 
-    fn delivered(&mut self, local: u32, header: Header, now_ns: u64) {
+    pub(super) fn delivered(&mut self, local: u32, header: Header, now_ns: u64) {
         let connection = &mut self.connections[local as usize];
         let Some(arrival) = connection.received.take(header.publisher, header.seq) else {
             self.tally.unexpected += 1;
@@ -171,7 +181,7 @@ impl Worker<'_> {
     }
 
     /// One more part of a message was read; with the last one its place in the window is free.
-    fn count_down(&mut self, publisher: u32, place: u32) {
+    pub(super) fn count_down(&mut self, publisher: u32, place: u32) {
         if self.crew.settings.pace == Pace::Rate || !self.crew.board.take(publisher, place) {
             return;
         }

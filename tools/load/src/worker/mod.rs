@@ -8,6 +8,7 @@ mod connection;
 mod fill;
 mod intake;
 mod own;
+mod peer;
 mod publish;
 mod recent;
 mod rounds;
@@ -31,7 +32,7 @@ use campanile::wire::schema::{Ping, PingArgs};
 use rustix::io::Errno;
 
 use crate::account::{Board, Ledger, RandomPeers, Supply, Tally};
-use crate::dress::{Inbound, Target};
+use crate::dress::{Dress, Inbound, Target};
 use crate::error::Failure;
 use crate::machine;
 use crate::options::Settings;
@@ -139,6 +140,8 @@ pub struct Worker<'a> {
     /// Those that the server asked to wait.
     held: Vec<u32>,
     schedule: Option<Schedule>,
+    /// When sessions ping, if that is measured.
+    beats: Option<Schedule>,
     publishing: Publishing,
 
     fill_begun: bool,
@@ -221,6 +224,7 @@ impl<'a> Worker<'a> {
             ready: Vec::new(),
             held: Vec::new(),
             schedule: None,
+            beats: None,
             publishing: Publishing::NotYet,
             fill_begun: false,
             receipts_begun: false,
@@ -382,10 +386,10 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Sends pings where nothing else was sent for half the heartbeat.
+    /// Sends pings where nothing else was sent for half the heartbeat. Where pings are measured, they keep alive as well.
     fn keep_alive(&mut self) {
         let now = self.crew.stage.now_ns();
-        if now < self.sweep_at_ns {
+        if now < self.sweep_at_ns || self.beats.is_some() {
             return;
         }
         self.sweep_at_ns = now + SWEEP_NS;
@@ -393,10 +397,22 @@ impl<'a> Worker<'a> {
         for _ in 0..self.connections.len().div_ceil(SWEEPS) {
             let local = self.sweep_next;
             self.sweep_next = (self.sweep_next + 1) % self.connections.len();
-            let connection = &mut self.connections[local];
-            if connection.is_logged_in() && now_ms.saturating_sub(connection.last_sent_ms) >= self.heartbeat_ms / 2 {
-                self.outgoing.frame(connection, local as u32, 0, |b| Ping::create(b, &PingArgs {}));
+            if now_ms.saturating_sub(self.connections[local].last_sent_ms) >= self.heartbeat_ms / 2 {
+                self.ping(local as u32);
             }
+        }
+    }
+
+    /// Sends a ping, if there is a session to keep alive.
+    fn ping(&mut self, local: u32) {
+        let connection = &mut self.connections[local as usize];
+        if !connection.is_logged_in() {
+            return;
+        }
+        self.tally.pings += 1;
+        match self.crew.target.dress {
+            Dress::Peer(peer) => self.ping_peer(local, peer),
+            _ => self.outgoing.frame(connection, local, 0, |b| Ping::create(b, &PingArgs {})),
         }
     }
 
@@ -445,6 +461,11 @@ impl<'a> Worker<'a> {
         block.refused.store(tally.refused, Relaxed);
         block.acked.store(tally.acked, Relaxed);
         block.read.store(tally.read, Relaxed);
+        // Those that only keep sessions alive are no progress.
+        if self.crew.settings.heartbeat.is_some() {
+            block.pings.store(tally.pings, Relaxed);
+            block.pongs.store(tally.pongs, Relaxed);
+        }
         block.expected.store(tally.expected, Relaxed);
         block.receipts.store(self.receipts_done, Relaxed);
         block.pages.store(self.cold.done, Relaxed);

@@ -6,6 +6,7 @@ use campanile::wire::schema::{Publish, PublishArgs};
 use super::schedule::Schedule;
 use super::{Publishing, Worker};
 use crate::account::{Attempt, Destination, Header, Pace};
+use crate::dress::Dress;
 
 impl Worker<'_> {
     /// Sends what is due, from the beginning of the run to its end.
@@ -24,6 +25,7 @@ impl Worker<'_> {
             self.end_round();
             return;
         }
+        self.beat(now);
         self.take_due(now);
         self.take_held(now);
         while let Some(local) = self.ready.pop() {
@@ -42,7 +44,20 @@ impl Worker<'_> {
             let (own, all) = (self.publishers.len() as u64, u64::from(self.crew.plan.publishers()));
             Schedule::new(stage.publish_from_ns(), rate, own, all)
         });
+        self.beats = self.crew.settings.heartbeat.map(|every| {
+            let (own, all) = (self.connections.len() as u64, u64::from(self.crew.plan.connections));
+            Schedule::new(stage.publish_from_ns(), all as f64 / every.as_secs_f64(), own, all)
+        });
         self.ready.extend_from_slice(&self.publishers);
+    }
+
+    /// Heartbeats fall due.
+    fn beat(&mut self, now: u64) {
+        let Some(mut beats) = self.beats.take() else { return };
+        while let Some((local, _)) = beats.take(now) {
+            self.ping(local as u32);
+        }
+        self.beats = Some(beats);
     }
 
     /// Messages of the open loop fall due.
@@ -125,8 +140,16 @@ impl Worker<'_> {
             self.crew.board.set(publisher, place, plan.fan_out() + 1);
         }
         self.tally.sent(intended_ns, plan.fan_out(), &self.measured);
+        let to = plan.address(id);
+        if let Dress::Peer(peer) = self.crew.target.dress {
+            let user = plan.user(publisher);
+            self.outgoing.words(connection, local, |out| peer.publish(&user, to, attempt.reference(), &self.body, out));
+            let is_acked = peer.acks(to);
+            connection.conversation = fixed;
+            return self.told_peer(local, peer, attempt, is_acked);
+        }
         self.outgoing.frame(connection, local, attempt.reference(), |b| {
-            let conversation = Some(conversation(b, plan.address(id)));
+            let conversation = Some(conversation(b, to));
             let body = Some(b.create_vector(&self.body));
             Publish::create(b, &PublishArgs { conversation, body, ..Default::default() })
         });
@@ -141,7 +164,8 @@ impl Worker<'_> {
             Publishing::Going => {
                 let held = self.held.iter().filter_map(|l| self.connections[*l as usize].publisher.as_ref()?.held_until_ns(now));
                 let due = self.schedule.as_ref().filter(|_| !self.publishers.is_empty()).map(Schedule::next_ns);
-                held.chain(due).chain([self.measured.end]).min()
+                let beats = self.beats.as_ref().map(Schedule::next_ns);
+                held.chain(due).chain(beats).chain([self.measured.end]).min()
             }
         }
     }

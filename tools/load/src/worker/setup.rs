@@ -8,7 +8,7 @@ use super::connection::State;
 use super::traffic::resume;
 use super::{Worker, socket};
 use crate::account::Publisher;
-use crate::dress::Answer;
+use crate::dress::{Answer, Dress};
 use crate::error::Failure;
 use crate::scenario::Role;
 use crate::stage::Step;
@@ -84,6 +84,9 @@ impl Worker<'_> {
     /// Sends Connect.
     fn introduce(&mut self, local: u32) {
         let crew = self.crew;
+        if let Dress::Peer(peer) = crew.target.dress {
+            return self.greet(local, peer);
+        }
         let connection = &mut self.connections[local as usize];
         connection.state = State::LoggingIn;
         let index = connection.index;
@@ -117,6 +120,11 @@ impl Worker<'_> {
 
     /// Welcome came.
     pub(super) fn welcome(&mut self, local: u32, welcome: Welcome<'_>) {
+        self.welcomed(local, welcome.window(), u64::from(welcome.heartbeat_ms().max(1_000)));
+    }
+
+    /// The server knows who it is. `window`: most publishes without an answer.
+    pub(super) fn welcomed(&mut self, local: u32, window: u32, heartbeat_ms: u64) {
         let connection = &mut self.connections[local as usize];
         if connection.state != State::LoggingIn {
             self.tally.unexpected += 1;
@@ -124,11 +132,11 @@ impl Worker<'_> {
         }
         connection.state = State::Ready;
         if self.crew.plan.publishes(connection.index) {
-            let new = || Box::new(Publisher::new(self.crew.settings.pace, welcome.window()));
-            connection.publisher.get_or_insert_with(new).connected(welcome.window());
-            self.tally.window(welcome.window());
+            let new = || Box::new(Publisher::new(self.crew.settings.pace, window));
+            connection.publisher.get_or_insert_with(new).connected(window);
+            self.tally.window(window);
         }
-        self.heartbeat_ms = self.heartbeat_ms.min(u64::from(welcome.heartbeat_ms().max(1_000)));
+        self.heartbeat_ms = self.heartbeat_ms.min(heartbeat_ms);
         self.under_way -= 1;
         self.logged_in += 1;
     }
@@ -139,6 +147,10 @@ impl Worker<'_> {
         let id = self.crew.plan.group_id();
         let connection = &mut self.connections[local];
         connection.state = State::Asking;
+        if let Dress::Peer(_) = self.crew.target.dress {
+            // A group is there when somebody listens to it.
+            return self.group_created(local as u32);
+        }
         self.outgoing.frame(connection, local as u32, SETUP_REF, |b| {
             let id = Some(b.create_string(&id));
             GroupCreate::create(b, &GroupCreateArgs { id, open: true, ..Default::default() })
@@ -157,6 +169,11 @@ impl Worker<'_> {
             }
             connection.state = State::Asking;
             self.under_way += 1;
+            if let Dress::Peer(peer) = self.crew.target.dress {
+                self.outgoing.words(connection, local, |out| peer.join(&id, out));
+                self.ping_peer(local, peer);
+                continue;
+            }
             self.outgoing.frame(connection, local, SETUP_REF, |b| {
                 let id = Some(b.create_string(&id));
                 GroupJoin::create(b, &GroupJoinArgs { id })

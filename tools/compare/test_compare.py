@@ -1,0 +1,113 @@
+"""Tests of the comparison: its arithmetic over made-up figures, and itself, short and small, against what is installed.
+
+    python3 -m unittest discover -s tools/compare     needs a build of the workspace, in release mode or not
+"""
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+import unittest
+import xml.etree.ElementTree as xml
+from pathlib import Path
+
+import chart
+import report
+import run
+import servers
+
+COST = "server_process_cpu_us_per_delivery"
+OPTIONS = {
+    "workloads": None, "seconds": 5, "warmup": 1, "rounds": 3, "payload": 128, "scale": 1, "cpus": "1", "server_cpus": "0", "cost": "process",
+    "rate": None,
+}
+
+
+def played(workload, server, costs, **figures):
+    """Runs of one server, one for each cost; None is a run that lost something."""
+    return [
+        {"workload": workload, "server": server, "round": turn, "clean": cost is not None, "figures": {COST: cost or 1.0, "machine": {}, **figures}}
+        for turn, cost in enumerate(costs)
+    ]
+
+
+def results(*runs, absent=()):
+    names = dict.fromkeys(one["server"] for each in runs for one in each)
+    present = [{"name": name, "title": f"the {name}", "version": "1.2", "settings": "none"} for name in names]
+    return {"options": OPTIONS, "servers": [*present, *absent], "runs": [one for each in runs for one in each]}
+
+
+class Arithmetic(unittest.TestCase):
+    def test_ratios_are_of_the_same_round(self):
+        # The second round was slow for both: the ratio does not notice, medians of each would.
+        summary = report.Summary(results(played("fan-out", "campanile", [1.0, 8.0, 3.0]), played("fan-out", "floor", [1.0, 4.0, 2.0])))
+        self.assertEqual(summary.ratio(("fan-out", "campanile"), ("fan-out", "floor"), COST), 1.5)
+        self.assertEqual(summary.median("fan-out", "campanile", COST), 3.0)
+
+    def test_a_run_that_lost_something_does_not_count_and_is_told(self):
+        summary = report.Summary(results(played("fan-out", "campanile", [1.0, None, 3.0]), played("fan-out", "floor", [1.0, 1.0, 1.0])))
+        self.assertEqual(summary.each("fan-out", "campanile", COST), {0: 1.0, 2: 3.0})
+        self.assertIn("1 runs lost something", report.markdown(summary))
+
+    def test_what_is_wanted_is_held_against_its_bound(self):
+        runs = [
+            played("fan-out", "campanile", [1.0] * 3), played("fan-out", "floor", [1.0] * 3), played("fan-out", "redis", [2.0] * 3),
+            played("fan-out-many", "campanile", [1.2] * 3), played("fan-out-many", "floor", [1.0] * 3),
+            played("direct", "campanile", [2.0] * 3), played("direct", "nats", [7.0] * 3),
+            played("idle", "campanile", [1.0] * 3, server_rss_bytes_per_connection=390.0, server_process_cpu_us_per_pong=5.0),
+            played("idle", "floor", [1.0] * 3, server_process_cpu_us_per_pong=5.0),
+        ]
+        found = {(number, what): (figure, report.verdict(figure, bound, at_most))
+                 for number, what, figure, bound, at_most in report.wanted(report.Summary(results(*runs))) if figure is not None}
+        self.assertEqual(found[1, "fan-out, window 1, to the floor"], (1.0, "yes"))
+        self.assertEqual(found[1, "to redis"], (0.5, "**no**"))
+        self.assertEqual(found[2, "growth of the cost with 15 times the members, to the floor's"], (1.2, "**no**"))
+        self.assertEqual(found[3, "memory per idle session, bytes"], (390.0, "yes"))
+        self.assertEqual(found[3, "heartbeats, to echoes of a bare ring"], (1.0, "yes"))
+        self.assertEqual(found[4, "direct messages per server CPU second, to nats-server"], (3.5, "yes"))
+        self.assertNotIn((1, "to nats-server"), found)
+
+    def test_the_absent_are_listed(self):
+        absent = {"name": "redis", "title": "redis pub/sub", "why": "no network"}
+        text = report.markdown(report.Summary(results(played("fan-out", "campanile", [1.0]), absent=[absent])))
+        self.assertIn("Absent: redis pub/sub: no network", text)
+
+    def test_the_chart_is_an_image_of_all_figures(self):
+        summary = report.Summary(results(played("fan-out", "campanile", [1.0] * 3), played("fan-out", "a < b & c", [4.25] * 3)))
+        image = xml.fromstring(chart.draw(summary))
+        texts = [element.text for element in image.iter("{http://www.w3.org/2000/svg}text")]
+        self.assertIn("the a < b & c", texts)
+        self.assertIn("4.250", texts)
+
+
+class EndToEnd(unittest.TestCase):
+    def test_all_that_is_installed_delivers_everything(self):
+        target = Path(os.environ.get("CARGO_TARGET_DIR", run.ROOT / "target"))
+        build = next((target / kind for kind in ("debug", "release") if (target / kind / "campanile-load").exists()), None)
+        self.assertIsNotNone(build, "the workspace is not built: cargo build --workspace")
+        with tempfile.TemporaryDirectory() as scratch:
+            out = Path(scratch) / "results.json"
+            arguments = ["--installed", "--seconds", "1", "--warmup", "0.2", "--rounds", "1", "--scale", "0.02", "--rate", "200", "--cpus", "0"]
+            arguments += ["--build", str(build), "--json", str(out), "--svg", str(Path(scratch) / "chart.svg")]
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said):
+                status = run.main(arguments)
+            self.assertEqual(status, 0, said.getvalue())
+            found = json.loads(out.read_text())
+            xml.parse(Path(scratch) / "chart.svg")
+        self.assertEqual([server["name"] for server in found["servers"]], list(servers.ALL))
+        present = [server["name"] for server in found["servers"] if "why" not in server]
+        self.assertLessEqual({"floor", "campanile", "campanile-ws", "tungstenite"}, set(present))
+        for name in present:
+            mine = [one for one in found["runs"] if one["server"] == name]
+            self.assertEqual(len(mine), 4 if name == "floor" else 6, name)
+            for one in mine:
+                figures = one["figures"]
+                done = figures["pongs"] if one["workload"] == "idle" else figures["delivered"]
+                self.assertGreater(done, 0, f"{name} {one['workload']}")
+                self.assertEqual((figures["lost"], figures["duplicated"], figures["delivered"]), (0, 0, figures["expected"]))
+
+
+if __name__ == "__main__":
+    unittest.main()
