@@ -51,6 +51,8 @@ pub mod probe;
 pub mod rate;
 #[cfg(feature = "server")]
 pub mod ring;
+#[cfg(all(test, feature = "server"))]
+mod seeds;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]

@@ -20,9 +20,9 @@ const KERNEL_PEER_ADDRESS: Kernel = Kernel { major: 6, minor: 8 };
 const MEMLOCK_BYTES_MIN: u64 = 512 * 1024;
 /// Descriptors that a shard leaves free of its table's bound, and that the rest of the process may need.
 const DESCRIPTORS_RESERVED: u64 = 64;
-/// Descriptors of the process itself: standard streams, listeners, control thread; and of each shard: rings, eventfds, listener.
+/// Descriptors of the process itself: standard streams, listeners, control thread; and of each shard: rings, eventfds, listeners.
 const DESCRIPTORS_OF_PROCESS: u64 = 16;
-const DESCRIPTORS_OF_SHARD: u64 = 12;
+const DESCRIPTORS_OF_SHARD: u64 = 13;
 
 /// A kernel's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -364,7 +364,7 @@ mod tests {
         let with = |hard| Facts { nofile: Limit { soft: hard, hard }, ..facts() };
         assert_eq!(complaint(&with(20_000)), [("open files".into(), Verdict::Limits)]);
         assert_eq!(complaint(&with(64)), [("open files".into(), Verdict::Limits)]);
-        assert_eq!(complaint(&with(39)), [("open files".into(), Verdict::Missing)]);
+        assert_eq!(complaint(&with(41)), [("open files".into(), Verdict::Missing)]);
     }
 
     #[test]

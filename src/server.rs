@@ -308,6 +308,7 @@ fn upgrade_rules(config: &Config, ops: SocketAddr) -> Rules {
     Rules {
         hosts: config.ws_hosts.clone(),
         origins: config.ws_origins.clone(),
+        addresses: config.ws.is_some_and(|ws| !ws.ip().is_loopback()),
         head_bytes_max: config.limits.upgrade_bytes_max as usize,
         protocols: PROTOCOLS,
         page: format!("http://{ops}/"),
@@ -335,7 +336,7 @@ fn announce(config: &Config, dir: Option<&Path>, tcp: SocketAddr, ws: Option<Soc
          messages   {}\n  \
          identity   development: whoever says dev:alice is alice. Do not let strangers reach this port.\n  \
          try        open http://{ops}/ in a browser, or cargo run --release -p campanile-cli -- --user alice --target tcp://{tcp}\n",
-        ws.map_or("none".into(), |ws| format!("ws://{ws}  ({})", PROTOCOLS.join(", "))),
+        ws.map_or("off".into(), |ws| format!("ws://{ws}  ({})", PROTOCOLS.join(", "))),
         config.shards,
         limits.connections_max,
         where_messages_are(config, dir)

@@ -114,6 +114,108 @@ impl<T> std::ops::IndexMut<u32> for Slab<T> {
     }
 }
 
+/// A list in pages, which never move once they are full: a long one grows without copying, and leaves nothing behind.
+#[derive(Debug)]
+pub struct Pages<T> {
+    /// All but the last are full.
+    pages: Vec<Vec<T>>,
+}
+
+/// Things on a page. The first one grows to this by doubling, since most lists are short.
+const PAGE: usize = 1024;
+
+impl<T> Default for Pages<T> {
+    fn default() -> Self {
+        Pages { pages: Vec::new() }
+    }
+}
+
+impl<T> Pages<T> {
+    /// Adds a thing at the end.
+    pub fn push(&mut self, value: T) {
+        match self.pages.last_mut() {
+            Some(page) if page.len() < PAGE => page.push(value),
+            Some(_) => {
+                let mut page = Vec::with_capacity(PAGE);
+                page.push(value);
+                self.pages.push(page);
+            }
+            None => self.pages.push(vec![value]),
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.pages.last().map_or(0, |last| (self.pages.len() - 1) * PAGE + last.len())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
+    /// The thing at a place.
+    pub fn get(&self, place: usize) -> Option<&T> {
+        self.pages.get(place / PAGE)?.get(place % PAGE)
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pages.iter().flatten()
+    }
+
+    /// Those at a place and behind it, in order.
+    pub fn iter_mut_from(&mut self, place: usize) -> impl Iterator<Item = &mut T> {
+        let (page, within) = (place / PAGE, place % PAGE);
+        let (first, others) = match self.pages.get_mut(page..).and_then(<[_]>::split_first_mut) {
+            Some((first, others)) => (&mut first[within..], others),
+            None => (&mut [][..], &mut [][..]),
+        };
+        first.iter_mut().chain(others.iter_mut().flatten())
+    }
+
+    /// Exchanges two things.
+    ///
+    /// # Panics
+    /// When one of the places is none.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        if a / PAGE == b / PAGE {
+            return self.pages[a / PAGE].swap(a % PAGE, b % PAGE);
+        }
+        let (low, high) = (a.min(b), a.max(b));
+        let (before, after) = self.pages.split_at_mut(high / PAGE);
+        std::mem::swap(&mut before[low / PAGE][low % PAGE], &mut after[0][high % PAGE]);
+    }
+
+    /// Takes a thing out; the last one takes its place.
+    ///
+    /// # Panics
+    /// When there is no such place.
+    pub fn swap_remove(&mut self, place: usize) -> T {
+        self.swap(place, self.len() - 1);
+        let last = self.pages.last_mut().expect("there is one");
+        let removed = last.pop().expect("no page is empty");
+        if last.is_empty() {
+            self.pages.pop();
+        }
+        removed
+    }
+}
+
+impl<T> std::ops::Index<usize> for Pages<T> {
+    type Output = T;
+
+    fn index(&self, place: usize) -> &T {
+        &self.pages[place / PAGE][place % PAGE]
+    }
+}
+
+impl<T> std::ops::IndexMut<usize> for Pages<T> {
+    fn index_mut(&mut self, place: usize) -> &mut T {
+        &mut self.pages[place / PAGE][place % PAGE]
+    }
+}
+
 /// Finds indexes by hash. Split into parts that grow one by one.
 #[derive(Debug)]
 pub struct Index {
@@ -169,6 +271,32 @@ mod tests {
             slab.insert("x");
         }
         assert_eq!((slab.len(), slab[a], slab.get(5000)), (1001, "b", None));
+    }
+
+    #[test]
+    fn pages_are_a_list() {
+        let (mut pages, mut list) = (Pages::default(), Vec::new());
+        assert_eq!((pages.len(), pages.is_empty(), pages.get(0)), (0, true, None));
+        assert_eq!(pages.iter_mut_from(0).count(), 0);
+        for i in 0..3 * PAGE + 7 {
+            pages.push(i);
+            list.push(i);
+        }
+        for place in [0, PAGE - 1, PAGE, 2 * PAGE + 5, 3, 3 * PAGE, 3 * PAGE - 1] {
+            assert_eq!(pages.swap_remove(place), list.swap_remove(place));
+        }
+        pages.swap(5, 2 * PAGE);
+        list.swap(5, 2 * PAGE);
+        assert_eq!(pages.iter().copied().collect::<Vec<_>>(), list);
+        assert_eq!((pages.len(), pages.get(list.len()), pages[PAGE]), (list.len(), None, list[PAGE]));
+        for from in [0, 1, PAGE, PAGE + 1, list.len() - 1, list.len()] {
+            assert_eq!(pages.iter_mut_from(from).map(|i| *i).collect::<Vec<_>>(), list[from..]);
+        }
+        while let Some(last) = list.pop() {
+            assert_eq!(pages.swap_remove(list.len()), last);
+            assert_eq!(pages.len(), list.len());
+        }
+        assert!(pages.is_empty());
     }
 
     #[test]

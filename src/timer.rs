@@ -8,6 +8,9 @@ pub const STEP_MS: u64 = 50;
 /// Buckets of the wheel. What lies further ahead than they reach is looked at when they end, and armed again.
 const BUCKETS: usize = 512;
 
+/// Room for so many timers stays in a bucket that was emptied. What came together, such as a storm of logins, does not come so again.
+const KEPT: usize = 64;
+
 /// A wheel of timers that each carry a value.
 #[derive(Debug)]
 pub struct Wheel<T> {
@@ -37,6 +40,9 @@ impl<T> Wheel<T> {
             let mut bucket = self.buckets.pop_front().expect("the wheel has its buckets");
             self.armed -= bucket.len();
             due.append(&mut bucket);
+            if bucket.capacity() > KEPT {
+                bucket = Vec::new();
+            }
             self.buckets.push_back(bucket);
             self.first_step += 1;
         }

@@ -42,8 +42,8 @@ settings! {
         tcp: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7400)); "address"
         /// Where browsers and scripts connect: WebSocket, with frames in binary messages or JSON in text. Empty: nowhere.
         ws: Option<SocketAddr> = Some(SocketAddr::from(([127, 0, 0, 1], 7401))); "address"
-        /// Names by which WebSocket clients may call this server, with commas between them, whatever the port; others are answered 403, so that no page
-        /// can reach it by a name of its own (DNS rebinding). *: any.
+        /// Names by which WebSocket clients may call this server, with commas between them, whatever the port; others are answered 421, so that no page
+        /// can reach it by a name of its own (DNS rebinding). *: any. Where `ws` is not a loopback address, every address will do.
         ws_hosts: Names = Names::of("localhost,127.0.0.1,[::1]"); "names"
         /// Origins like https://chat.example.org whose pages may connect, besides pages from the host that they connect to, whatever the port; others are
         /// answered 403. Clients that are no browsers send no origin, and are let in. *: any.

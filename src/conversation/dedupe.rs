@@ -1,40 +1,30 @@
 //! The dedupe window: which `client_id`s were published lately, and what their publishers were told.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
+
+use hashbrown::HashTable;
 
 use crate::mesh::Placed;
 
 /// Stands for (sender, client_id): a keyed 128-bit hash.
 pub type Fingerprint = u128;
 
-/// A fingerprint is a keyed hash already.
-#[derive(Debug, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only fingerprints are hashed here");
-    }
-
-    fn write_u128(&mut self, fingerprint: u128) {
-        self.0 = fingerprint as u64;
-    }
-}
+/// Up to so many are looked through one by one; most conversations never have more in their window.
+const FEW: usize = 16;
 
 /// Bounded by count and time. A publish that is still on its way counts too, so that its repetition waits for the same answer.
 #[derive(Debug, Default)]
 pub struct Dedupe {
-    seqs: HashMap<Fingerprint, Entry, BuildHasherDefault<AsItIs>>,
-    order: VecDeque<(u64, Fingerprint)>,
+    /// In the order of their seqs.
+    window: VecDeque<Entry>,
+    /// Seqs by fingerprint, once there were more than a few.
+    by_fingerprint: Option<Box<HashTable<u64>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
+    /// In halves: a `u128` would be aligned to 16 bytes, and the entry half as large again.
+    fingerprint: [u64; 2],
     seq: u64,
     time_ms: u64,
 }
@@ -53,47 +43,86 @@ pub enum Known {
 impl Dedupe {
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.window.is_empty()
     }
 
     /// Looks a fingerprint up. What stands above `committed` is in flight.
     pub fn look_up(&self, fingerprint: Fingerprint, epoch: u64, committed: u64) -> Known {
-        match self.seqs.get(&fingerprint) {
+        match self.find(halves(fingerprint)) {
             None => Known::No,
             Some(entry) if entry.seq > committed => Known::InFlight(entry.seq),
-            Some(&Entry { seq, time_ms }) => Known::Placed(Placed { epoch, seq, time_ms, duplicate: true }),
+            Some(&Entry { seq, time_ms, .. }) => Known::Placed(Placed { epoch, seq, time_ms, duplicate: true }),
         }
     }
 
-    /// Remembers a publish that was given a place.
+    fn find(&self, fingerprint: [u64; 2]) -> Option<&Entry> {
+        let Some(table) = &self.by_fingerprint else {
+            return self.window.iter().rev().find(|entry| entry.fingerprint == fingerprint);
+        };
+        let entry = |seq: u64| self.at(seq).filter(|entry| entry.fingerprint == fingerprint);
+        table.find(fingerprint[0], |&seq| entry(seq).is_some()).and_then(|&seq| entry(seq))
+    }
+
+    fn at(&self, seq: u64) -> Option<&Entry> {
+        self.window.get(self.window.binary_search_by_key(&seq, |entry| entry.seq).ok()?)
+    }
+
+    /// Remembers a publish that was given a place, above all that are remembered.
     pub fn insert(&mut self, fingerprint: Fingerprint, seq: u64, time_ms: u64) {
-        self.seqs.insert(fingerprint, Entry { seq, time_ms });
-        self.order.push_back((time_ms, fingerprint));
+        self.window.push_back(Entry { fingerprint: halves(fingerprint), seq, time_ms });
+        if self.by_fingerprint.is_some() {
+            self.enter(seq);
+        } else if self.window.len() > FEW {
+            self.by_fingerprint = Some(Box::default());
+            (0..self.window.len()).for_each(|i| self.enter(self.window[i].seq));
+        }
+    }
+
+    fn enter(&mut self, seq: u64) {
+        let hash_of = |table_seq: u64, window: &VecDeque<Entry>| {
+            let found = window.binary_search_by_key(&table_seq, |entry| entry.seq);
+            found.map_or(0, |i| window[i].fingerprint[0])
+        };
+        let Dedupe { window, by_fingerprint } = self;
+        if let Some(table) = by_fingerprint {
+            table.insert_unique(hash_of(seq, window), seq, |&seq| hash_of(seq, window));
+        }
+    }
+
+    fn leave(&mut self, gone: Entry) {
+        if let Some(table) = &mut self.by_fingerprint
+            && let Ok(place) = table.find_entry(gone.fingerprint[0], |&seq| seq == gone.seq)
+        {
+            place.remove();
+        }
+        if self.window.is_empty() {
+            self.by_fingerprint = None;
+            self.window = VecDeque::new();
+        }
     }
 
     /// Forgets publishes that failed: all above `committed`.
     pub fn forget_above(&mut self, committed: u64) {
-        while let Some(&(_, fingerprint)) = self.order.back() {
-            if self.seqs.get(&fingerprint).is_some_and(|entry| entry.seq <= committed) {
-                break;
-            }
-            self.seqs.remove(&fingerprint);
-            self.order.pop_back();
+        while let Some(entry) = self.window.pop_back_if(|entry| entry.seq > committed) {
+            self.leave(entry);
         }
     }
 
     /// Forgets what is outside the window. Publishes in flight are inside.
     pub fn trim(&mut self, committed: u64, count_max: usize, before_ms: u64) {
-        while let Some(&(time_ms, fingerprint)) = self.order.front() {
-            let outside = self.order.len() > count_max || time_ms < before_ms;
-            let in_flight = self.seqs.get(&fingerprint).is_some_and(|entry| entry.seq > committed);
-            if !outside || in_flight {
+        while let Some(&entry) = self.window.front() {
+            let outside = self.window.len() > count_max || entry.time_ms < before_ms;
+            if !outside || entry.seq > committed {
                 break;
             }
-            self.seqs.remove(&fingerprint);
-            self.order.pop_front();
+            self.window.pop_front();
+            self.leave(entry);
         }
     }
+}
+
+fn halves(fingerprint: Fingerprint) -> [u64; 2] {
+    [fingerprint as u64, (fingerprint >> 64) as u64]
 }
 
 #[cfg(test)]
@@ -123,5 +152,24 @@ mod tests {
         d.forget_above(1);
         assert_eq!(d.look_up(2, 7, 1), Known::No);
         assert!(matches!(d.look_up(1, 7, 1), Known::Placed(_)));
+    }
+
+    #[test]
+    fn many_are_known_as_few_are() {
+        let mut d = Dedupe::default();
+        let fingerprint = |i: u64| u128::from(i) << 64 | u128::from(i % 7);
+        for i in 1..=1000 {
+            assert_eq!(d.look_up(fingerprint(i), 7, i), Known::No);
+            d.insert(fingerprint(i), 2 * i, i);
+            d.trim(2 * i, 100, 0);
+            let first = i.saturating_sub(99).max(1);
+            assert_ne!(d.look_up(fingerprint(first), 7, 2 * i), Known::No);
+            assert_eq!(d.look_up(fingerprint(first - 1), 7, 2 * i), Known::No);
+        }
+        d.forget_above(1900);
+        assert_eq!(d.look_up(fingerprint(951), 7, 1900), Known::No);
+        assert!(matches!(d.look_up(fingerprint(950), 7, 1900), Known::Placed(placed) if placed.seq == 1900));
+        d.trim(1900, 0, 0);
+        assert!(d.is_empty() && d.by_fingerprint.is_none());
     }
 }

@@ -4,7 +4,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::id::Address;
+use crate::id::{Address, ID_BYTES_MAX};
+
+/// A kind, and two parts of the greatest length.
+const KEY_BYTES_MAX: usize = 1 + 2 * (1 + ID_BYTES_MAX);
 
 /// The four kinds of conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,15 +44,15 @@ impl Key {
     }
 
     fn of(kind: Kind, parts: &[&str]) -> Key {
-        // Room for two parts of the greatest length.
-        let mut text = String::with_capacity(1 + 2 * (1 + crate::id::ID_BYTES_MAX));
-        text.push(char::from(kind as u8));
+        let (mut text, mut end) = ([0; KEY_BYTES_MAX], 1);
+        text[0] = kind as u8;
         for part in parts {
-            assert!(part.len() <= crate::id::ID_BYTES_MAX, "an id was checked where it entered");
-            text.push(char::from(part.len() as u8));
-            text.push_str(part);
+            assert!(part.len() <= ID_BYTES_MAX, "an id was checked where it entered");
+            text[end] = part.len() as u8;
+            text[end + 1..][..part.len()].copy_from_slice(part.as_bytes());
+            end += 1 + part.len();
         }
-        Key(text.into())
+        Key(str::from_utf8(&text[..end]).expect("kinds and lengths are ASCII, parts are text").into())
     }
 
     /// Reads what [`Key::bytes`] gave. `None`: it is no key.
@@ -64,7 +67,7 @@ impl Key {
         for _ in 0..count {
             let (&len, rest) = parts.split_first()?;
             let (part, rest) = rest.split_at_checked(len.into())?;
-            let is_id = part.len() <= crate::id::ID_BYTES_MAX && std::str::from_utf8(part).is_ok();
+            let is_id = part.len() <= ID_BYTES_MAX && std::str::from_utf8(part).is_ok();
             parts = is_id.then_some(rest)?;
         }
         let text = std::str::from_utf8(bytes).ok()?;

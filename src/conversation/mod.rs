@@ -120,6 +120,7 @@ struct Conversation {
     /// Reads from disk that are under way, and what was committed meanwhile.
     reading: u32,
     tail: VecDeque<Arc<Record>>,
+    taken_back: read::TakenBack,
     /// What is kept of it changed, and the disk does not know yet.
     is_head_due: bool,
     /// Sizes of the bodies that are kept, ascending by seq, where they are limited.
@@ -244,6 +245,7 @@ impl Conversations {
             let Some(conversation) = self.all.get_mut(log as LogId) else { continue };
             conversation.dedupe.trim(conversation.committed, count_max, now.wall_ms.saturating_sub(dedupe_ms));
             conversation.put_head_if_due(fx);
+            conversation.give_back_room();
             if conversation.is_forgotten() || conversation.is_idle(now.mono_ms.saturating_sub(idle_ms)) {
                 self.remove(log as LogId, fx);
             }
@@ -296,6 +298,7 @@ impl Conversations {
             used_ms: 0,
             reading: 0,
             tail: VecDeque::new(),
+            taken_back: read::TakenBack::default(),
             is_head_due: false,
             sizes: VecDeque::new(),
             sizes_sum: 0,
@@ -358,6 +361,19 @@ impl Conversation {
     fn is_at_rest(&self) -> bool {
         let store_is_quiet = self.in_flight.is_empty() && self.reading == 0 && self.noting.is_none();
         store_is_quiet && !self.is_loading && !self.is_ready && self.waiting.is_empty()
+    }
+
+    /// Queues that were used once, and are empty, hold more memory than all the rest.
+    fn give_back_room(&mut self) {
+        fn give_back<T>(queue: &mut VecDeque<T>) {
+            if queue.is_empty() && queue.capacity() > 0 {
+                *queue = VecDeque::new();
+            }
+        }
+        give_back(&mut self.in_flight);
+        give_back(&mut self.waiting);
+        give_back(&mut self.tail);
+        give_back(&mut self.sizes);
     }
 
     fn head(&self, user: &str) -> Head {

@@ -1,5 +1,6 @@
 //! Reading a range of the log: for sync, for sessions that catch up, for shards whose fan-out fell behind.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::retract::refused;
@@ -9,7 +10,7 @@ use crate::effects::Effects;
 use crate::mesh::{Event, Head, Page, Read, ReadFor, Refusal, Skipped};
 use crate::slot::ShardId;
 use crate::store::{Asked, Command, LogId, NotRead, ReadRange};
-use crate::wire::schema::{Direction, ErrorCode, SkipReason};
+use crate::wire::schema::{Direction, ErrorCode, RecordKind, SkipReason};
 
 impl Conversations {
     pub(super) fn read(&mut self, from: ShardId, read: Read, now: Now, fx: &mut Effects) {
@@ -44,7 +45,7 @@ impl Conversations {
             records_max: if read.limit == 0 { records_max } else { read.limit.min(records_max) },
             bytes_max: bytes_max.into(),
             backward,
-            asked: Asked { shard: from, epoch: head.epoch, read, gap, start },
+            asked: Asked { shard: from, epoch: head.epoch, read, gap, start, taken_back: conversation.taken_back.count },
         };
         conversation.reading += 1;
         if first > last {
@@ -88,11 +89,43 @@ impl Conversations {
             let records_max = if asked.read.limit == 0 { records_max } else { records_max.min(asked.read.limit as usize) };
             conversation.extend_to_the_end(&mut records, asked.start, records_max, bytes_max);
         }
+        let is_current = conversation.taken_back.apply(&mut records, asked.taken_back);
         conversation.done_reading();
+        if !is_current {
+            return self.read(asked.shard, asked.read, now, fx);
+        }
         let hides = |record: &Record| record.is_expired(now.wall_ms) || is_past(record, history_ttl_ms, now);
         let page = if is_backward { page_down(head, records, &asked, hides) } else { page_up(head, records, &asked, hides) };
         let Read { key, purpose, cursor, .. } = asked.read;
         fx.event(asked.shard, Event::Page { key, purpose, cursor, result: Ok(Box::new(page)) });
+    }
+}
+
+/// Messages that were taken back while somebody reads from disk: what he reads may be from before that, and comes after it.
+#[derive(Debug, Default)]
+pub(super) struct TakenBack {
+    count: u64,
+    newest: VecDeque<u64>,
+}
+
+impl TakenBack {
+    fn push(&mut self, seq: u64) {
+        if self.newest.len() >= TAIL_MAX {
+            self.newest.pop_front();
+        }
+        self.newest.push_back(seq);
+        self.count += 1;
+    }
+
+    /// Removes their bodies from what was asked for when `before` had been taken back. False: too many have been since, it must be read again.
+    fn apply(&self, records: &mut [Arc<Record>], before: u64) -> bool {
+        if self.count - before > self.newest.len() as u64 {
+            return false;
+        }
+        for record in records.iter_mut().filter(|record| self.newest.contains(&record.seq)) {
+            *record = Arc::new(record.retracted());
+        }
+        true
     }
 }
 
@@ -101,6 +134,7 @@ impl Conversation {
         self.reading -= 1;
         if self.reading == 0 {
             self.tail.clear();
+            self.taken_back = TakenBack::default();
         }
     }
 
@@ -111,6 +145,9 @@ impl Conversation {
                 self.tail.pop_front();
             }
             self.tail.push_back(record.clone());
+            if record.content.kind == RecordKind::retracted {
+                self.taken_back.push(record.content.target);
+            }
         }
     }
 
@@ -208,5 +245,26 @@ impl Builder {
             self.expected = record.seq + 1;
             self.records.push(record);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::Content;
+
+    #[test]
+    fn a_page_is_read_again_when_it_is_not_known_what_it_should_not_show() {
+        let record = |seq| Record { epoch: 1, seq, time_ms: 1, sender: "ann".into(), content: Content::message(&b"body"[..]) };
+        let page = || (1..=3).map(|seq| Arc::new(record(seq))).collect::<Vec<_>>();
+        let mut taken_back = TakenBack::default();
+        taken_back.push(2);
+        let mut records = page();
+        assert!(taken_back.apply(&mut records, 0));
+        assert_eq!(records.iter().map(|record| record.content.body.len()).collect::<Vec<_>>(), [4, 0, 4]);
+        let before = taken_back.count;
+        (0..TAIL_MAX as u64).for_each(|seq| taken_back.push(100 + seq));
+        assert!(taken_back.apply(&mut page(), before));
+        assert!(!taken_back.apply(&mut page(), before - 1));
     }
 }

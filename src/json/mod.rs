@@ -3,7 +3,7 @@
 //! This is a transcoder and nothing else. [`Reader`] makes of a text the frame that a client of the binary protocol would have sent, which is then verified
 //! and read as any other; [`write`] makes a text of a frame on its way out. Whoever handles frames does not know that there is JSON.
 //!
-//! Which fields there are stands once, in [`tables`](self), for both ways; how a type is read stands in `read/field.rs`, how it is written in `write.rs`.
+//! Which fields there are stands once, in `tables.rs`, for both ways; how a type is read stands in `read/field.rs`, how it is written in `write.rs`.
 
 mod content;
 mod enums;

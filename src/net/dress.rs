@@ -134,3 +134,118 @@ pub fn close_code(code: CloseCode) -> u16 {
         last => last.saturating_sub(2000).min(899) + 4100,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Address;
+    use crate::wire::schema::{Publish, PublishArgs};
+    use crate::wire::{Encoder, conversation};
+
+    fn publish(body: &[u8]) -> Vec<u8> {
+        let build = |b: &mut crate::wire::Fbb| {
+            let conversation = Some(conversation(b, Address::Topic("news")));
+            let body = Some(b.create_vector(body));
+            Publish::create(b, &PublishArgs { conversation, body, ..Default::default() })
+        };
+        Encoder::default().frame(7, build).to_vec()
+    }
+
+    fn dressed(dress: Dress, frames: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        dress.write(frames, &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_run_of_frames_is_a_message_each() {
+        let (short, long) = (publish(b"hi"), publish(&[b'x'; 300]));
+        let run = [&short[..], &long].concat();
+        assert_eq!(dressed(Dress::Tcp, &run), run);
+        let binary = dressed(Dress::Binary, &run);
+        assert_eq!(binary[..2], [0x82, short.len() as u8]);
+        assert_eq!(binary[2..2 + short.len()], short);
+        assert_eq!(binary[2 + short.len()..][..4], [0x82, 126, (long.len() >> 8) as u8, long.len() as u8]);
+        assert_eq!(binary.len(), 2 + 4 + run.len());
+        let json = dressed(Dress::Json, &run);
+        let text = br#"{"type":"publish","ref":7,"conversation":"topic:news","body":"hi","ttl_ms":0}"#;
+        assert_eq!((json[0], json[1], &json[2..2 + text.len()]), (0x81, text.len() as u8, &text[..]));
+        assert_eq!(json[2 + text.len()..][..2], [0x81, 126]);
+    }
+
+    #[test]
+    fn what_fits_over_tcp_fits_in_every_dress() {
+        const LIMIT: u32 = 1 << 20;
+        let frames = [publish(b""), publish(&[1; 5]), publish(&[0; 65_536]), publish(&[0xff; 65_536]), publish(&[b'"'; 1000])];
+        for frame in &frames {
+            let run = frame.repeat(LIMIT as usize / frame.len());
+            for dress in [Dress::Binary, Dress::Json] {
+                let bytes = dressed(dress, &run).len();
+                assert!(
+                    bytes <= dress.outbox_bytes_max(LIMIT),
+                    "{} bytes of {} are {bytes} in {dress:?}",
+                    run.len(),
+                    frame.len()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_is_one_frame_of_at_most_the_limit() {
+        let mut json = json::Reader::new();
+        let frame = publish(b"hi");
+        let limit = (frame.len() - PREFIX_BYTES) as u32;
+        let mut code = |dress: Dress, message: &[u8], limit| match dress.frame(message, &mut json, None, limit) {
+            Ok((read, bytes)) => Ok((read.ref_(), bytes.to_vec())),
+            Err(Misread::Leave(leave)) => Err(Some(leave)),
+            Err(Misread::Json(_)) => Err(None),
+        };
+        assert_eq!(code(Dress::Binary, &frame, limit), Ok((7, frame.clone())));
+        let (malformed, too_large) = (CloseCode::malformed_frame.into(), CloseCode::frame_too_large.into());
+        assert_eq!(code(Dress::Binary, &frame, limit - 1), Err(Some(too_large)));
+        for wrong in [&frame[..frame.len() - 1], &[&frame[..], &[0]].concat(), &frame.repeat(2), b"", b"abc"] {
+            assert_eq!(code(Dress::Binary, wrong, limit), Err(Some(malformed)));
+        }
+        let text = br#"{"type":"ping","ref":9}"#;
+        assert_eq!(code(Dress::Json, text, limit).map(|(reference, _)| reference), Ok(9));
+        assert_eq!(code(Dress::Json, b"ping", limit), Err(None));
+        assert_eq!(code(Dress::Json, text, 8), Err(Some(too_large)));
+    }
+
+    #[test]
+    fn every_reason_of_ours_has_a_close_code_of_its_own() {
+        assert_eq!(close_code(CloseCode::shutting_down), 4000);
+        assert_eq!(close_code(CloseCode::login_failed), 4105);
+        let all: Vec<CloseCode> = (1..=u16::MAX).map(CloseCode).filter(|code| code.variant_name().is_some()).collect();
+        let codes: std::collections::BTreeSet<u16> = all.iter().map(|&code| close_code(code)).collect();
+        assert_eq!(codes.len(), all.len());
+        assert!(codes.iter().all(|&code| crate::ws::close::may_be_sent(code)));
+        for code in all {
+            assert_eq!(code.0 < 2000, close_code(code) < 4100, "{code:?}");
+            let mut frame = Vec::new();
+            crate::ws::close::write_frame(Some(close_code(code)), code.variant_name().unwrap(), &mut frame);
+            assert!(frame.len() <= 127);
+        }
+    }
+
+    #[test]
+    fn each_kind_of_message_has_its_dress() {
+        let mut pongs = Pongs::behind(0);
+        assert_eq!(Dress::Binary.message(Event::Binary(b"x"), &mut pongs), Ok(Some(&b"x"[..])));
+        assert_eq!(Dress::Json.message(Event::Text(b"x"), &mut pongs), Ok(Some(&b"x"[..])));
+        for (dress, event) in [(Dress::Json, Event::Binary(b"x")), (Dress::Binary, Event::Text(b"x"))] {
+            assert_eq!(dress.message(event, &mut pongs), Err(Leave::Fault(Fault::WrongKind)));
+        }
+        assert_eq!(Dress::Json.message(Event::Close(Some(1001)), &mut pongs), Err(Leave::Closed(Some(1001))));
+        assert_eq!(Dress::Json.message(Event::Pong, &mut pongs), Ok(None));
+        assert!(pongs.is_empty());
+        assert_eq!(Dress::Json.message(Event::Ping(b"x"), &mut pongs), Ok(None));
+        assert_eq!(pongs.take().as_deref(), Some(&[0x8a, 1, b'x'][..]));
+        assert_eq!(
+            (Dress::agreed(Some(0)), Dress::agreed(Some(1)), Dress::agreed(None)),
+            (Dress::Binary, Dress::Json, Dress::Json)
+        );
+        assert_eq!(PROTOCOLS, ["campanile.v1.fb", "campanile.v1.json"]);
+    }
+}

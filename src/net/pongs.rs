@@ -31,9 +31,16 @@ impl Pongs {
         write(Opcode::Pong, payload, &mut self.frames);
     }
 
-    /// The frames to be sent.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.frames
+    /// Whether there is none to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The frames to be sent now; `None`: there are none.
+    pub fn take(&mut self) -> Option<Vec<u8>> {
+        self.waiting += self.frames.len();
+        self.last = 0;
+        Some(std::mem::take(&mut self.frames)).filter(|frames| !frames.is_empty())
     }
 }
 
@@ -44,7 +51,7 @@ mod tests {
     fn pongs(waiting: usize, pings: u8) -> Vec<u8> {
         let mut pongs = Pongs::behind(waiting);
         (0..pings).for_each(|ping| pongs.add(&[ping]));
-        pongs.into_bytes()
+        pongs.take().unwrap_or_default()
     }
 
     #[test]
@@ -59,8 +66,11 @@ mod tests {
         assert_eq!(pongs(2000, 255), [0x8a, 1, 254]);
         let mut many = Pongs::behind(0);
         (0..10_000_u16).for_each(|ping| many.add(&ping.to_be_bytes()));
-        let bytes = many.into_bytes();
+        let bytes = many.take().unwrap();
         assert!(bytes.len() <= WAITING_MAX + 8, "{}", bytes.len());
         assert_eq!(bytes[bytes.len() - 4..], [0x8a, 2, 39, 15]);
+        assert_eq!(many.take(), None);
+        (0..3).for_each(|ping| many.add(&[ping]));
+        assert_eq!(many.take().as_deref(), Some(&[0x8a, 1, 2][..]), "those before have not been read");
     }
 }

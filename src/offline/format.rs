@@ -20,10 +20,11 @@
 
 use std::fmt::Write;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::base64;
 use crate::conversation::{Content, Key, Kind, Name, Record, flags};
 use crate::id::{Address, check_id};
 use crate::wire::schema::{RecordKind, Role};
@@ -119,7 +120,7 @@ impl Line {
         match std::str::from_utf8(bytes) {
             _ if bytes.is_empty() => self,
             Ok(text) if may_be_text => self.text(name, text),
-            _ => self.text(&format!("{name}_base64"), &base64::encode(bytes)),
+            _ => self.text(&format!("{name}_base64"), &STANDARD.encode(bytes)),
         }
     }
 
@@ -313,7 +314,7 @@ impl Fields {
             (Some(_), Some(_)) => Err(format!("it has {name} and {name}_base64")),
             (Some(text), None) => Ok(text.into()),
             (None, None) => Ok(Bytes::new()),
-            (None, Some(text)) => base64::decode(&text).map(Into::into).ok_or_else(|| format!("{name}_base64 is no base64")),
+            (None, Some(text)) => STANDARD.decode(&text).map(Into::into).map_err(|_| format!("{name}_base64 is no base64")),
         }
     }
 

@@ -3,7 +3,6 @@
 //! All of it takes the directory's lock, so no server starts meanwhile, and opens the databases as the server does: an end that was torn
 //! while it was written, and that nobody was told of, is cut. Exit codes are 0: done, 1: done, but something is wrong with the data, 2: not done.
 
-mod base64;
 pub mod directory;
 pub mod export;
 pub mod format;

@@ -101,11 +101,16 @@ impl OpenBatch {
 
     /// Appends a frame.
     pub fn append(&mut self, frame: &[u8]) -> Segment {
-        if self.bytes.len() + frame.len() > BATCH_BYTES {
+        self.append_all(&[frame])
+    }
+
+    /// Appends a frame that comes in pieces.
+    pub fn append_all(&mut self, pieces: &[&[u8]]) -> Segment {
+        if self.bytes.len() + pieces.iter().map(|piece| piece.len()).sum::<usize>() > BATCH_BYTES {
             self.seal();
         }
         let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(frame);
+        pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
         Segment { batch: self.batch.clone(), start, end: self.bytes.len() as u32 }
     }
 

@@ -211,6 +211,16 @@ impl Ring {
         self.push(entry.user_data(tag(Op::Send, id)));
     }
 
+    /// Sends a part of what was received where it lies, and gives the buffer back when the kernel has read it; it must not be touched meanwhile. Else as
+    /// [`Self::send`], and completes with no segments.
+    pub fn send_received(&mut self, slot: Slot, id: BufferId, part: std::ops::Range<usize>) {
+        let bytes = &self.buffers.bytes(id, part.end)[part];
+        let (pointer, length) = (bytes.as_ptr(), bytes.len() as u32);
+        let (send, _) = self.sends.insert(InFlight::of_buffer(slot, id));
+        let entry = opcode::Send::new(Fixed(slot.0), pointer, length).flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL).build();
+        self.push(entry.user_data(tag(Op::Send, send)));
+    }
+
     /// Shuts down the sending half, or both: whatever is armed on the socket ends.
     pub fn shut_down(&mut self, slot: Slot, how: std::net::Shutdown) {
         let how = match how {
@@ -268,7 +278,7 @@ impl Ring {
 
     fn push(&mut self, entry: squeue::Entry) {
         // SAFETY: every entry made in this file points only to memory that `self` owns and keeps until the completion: sends in
-        // `sends`, buffers in `buffers`, the bell's count in its box. Slots and descriptors are numbers, checked by the kernel.
+        // `sends`, buffers in `buffers` (one that is sent is given back by its completion), the bell's count in its box. Slots and descriptors are numbers, checked by the kernel.
         while unsafe { self.io.submission().push(&entry) }.is_err() {
             // The queue is full: let the kernel take what is there. Completions wait in their own queue.
             if let Err(error) = self.io.submit()
@@ -341,6 +351,9 @@ fn completion(entry: &cqueue::Entry, sends: &mut Sends, buffers: &mut Buffers) -
         op if op == Op::Receive as u64 => Completion::Received { slot, result: received(entry, result, buffers), more },
         op if op == Op::Send as u64 => {
             let send = sends.remove(index);
+            if let Some(buffer) = send.buffer {
+                buffers.give_back(buffer);
+            }
             Completion::Sent { slot: send.slot, segments: send.segments, result: result.map(|n| n as usize) }
         }
         op if op == Op::ShutDown as u64 => Completion::ShutDown { slot },

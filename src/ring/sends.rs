@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::Slot;
 use super::batch::Segment;
+use super::buffers::BufferId;
 
 /// What one send carries. One segment is the common case and needs no memory of its own.
 pub type Segments = SmallVec<[Segment; 1]>;
@@ -14,7 +15,9 @@ pub const SEGMENTS_MAX: usize = 256;
 /// A send that the kernel works on, with the `msghdr` that it was given where there is more than one segment.
 pub(super) struct InFlight {
     pub(super) slot: Slot,
+    /// Empty where it is a received buffer that is sent.
     pub(super) segments: Segments,
+    pub(super) buffer: Option<BufferId>,
     message: Option<Box<Message>>,
 }
 
@@ -27,7 +30,12 @@ impl InFlight {
     pub(super) fn new(slot: Slot, segments: Segments) -> InFlight {
         assert!(!segments.is_empty() && segments.len() <= SEGMENTS_MAX);
         let message = (segments.len() > 1).then(|| Box::new(Message::over(&segments)));
-        InFlight { slot, segments, message }
+        InFlight { slot, segments, buffer: None, message }
+    }
+
+    /// Of bytes that lie in a receive buffer.
+    pub(super) fn of_buffer(slot: Slot, buffer: BufferId) -> InFlight {
+        InFlight { slot, segments: Segments::new(), buffer: Some(buffer), message: None }
     }
 
     /// The single segment, or nothing when [`Self::header`] is to be used.

@@ -2,12 +2,12 @@
 
 use super::stored::Step;
 use super::tests::{at, code, settled, small};
-use super::world::{Client, World};
+use super::world::{Client, Got, World};
 use crate::conversation::{Durability, Key, Policies, Policy};
 use crate::id::Address;
 use crate::limits::Limits;
 use crate::mesh::SessionKey;
-use crate::wire::schema::{CloseCode, ErrorCode, ReceiptKind, Role};
+use crate::wire::schema::{CloseCode, Direction, ErrorCode, ReceiptKind, Role};
 
 /// Two shards; what people say to each other is on disk.
 fn disk() -> World {
@@ -695,4 +695,26 @@ fn a_message_is_taken_back_by_its_sender_only() {
     let got = world.shorts(ann);
     assert!(got[0].ends_with("/4"), "{got:?}");
     assert_eq!(heard(&mut world, bob), [format!("direct:{a} 4 {a} retracted -")]);
+}
+
+/// A page is read while the record that takes one of its messages back is on its way to the disk, and comes when everybody knows of that record.
+#[test]
+fn a_page_that_was_read_before_a_message_was_taken_back_does_not_show_it_after() {
+    let ((mut world, ann, bob, epoch), (a, b)) = (written(), two());
+    world.retract(ann, &direct(b), (epoch, 2));
+    talk(&mut world);
+    read(&mut world);
+    world.sync(bob, &direct(a), None, 2, Direction::forward);
+    talk(&mut world);
+    for part in 0..world.store.parts.len() {
+        (0..2).for_each(|shard| while world.store_step(part, shard, Step::Read) {});
+        (0..2).for_each(|shard| while world.store_step(part, shard, Step::Stage) {});
+        world.store_step(part, 0, Step::Commit);
+        (0..2).for_each(|shard| while world.take_outcome(shard, part, true) {});
+    }
+    world.settle();
+    let got = world.take(bob);
+    assert_eq!(got[0].short(), format!("direct:{a} 4 {a} retracted -"));
+    let Got::Page { contents, .. } = &got[1] else { panic!("{got:?}") };
+    assert_eq!(*contents, [(b"one".to_vec(), false), (Vec::new(), true)]);
 }

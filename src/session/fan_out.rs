@@ -15,6 +15,9 @@ use crate::mesh::{Event, Head, Page, Part, Read, ReadFor, Refusal, Request, Sess
 use crate::slot::ShardId;
 use crate::wire::schema::{CloseCode, Direction, ErrorCode, RecordKind};
 
+/// Room for so many more links is made at a time, at least.
+const LINKS_MORE: usize = 4;
+
 /// A session's way to its place in a mirror.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link {
@@ -75,6 +78,10 @@ impl Users {
         let key = self.key_of_index(session);
         let Session { connection, links, .. } = &mut self.sessions[session];
         let place = self.mirrors[mirror].add(*connection, key, links.len() as u32, next, filter);
+        if links.len() == links.capacity() {
+            // Most sessions come to their places once, at login: doubling would leave half of the room empty.
+            links.reserve_exact(LINKS_MORE.max(links.len() / 4));
+        }
         links.push(Link { mirror, place });
     }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::loading::Login;
 use super::receive::Start;
 use super::user::User;
@@ -80,8 +82,16 @@ impl Users {
         let Arrival { connection, device, reference, resume } = arrival;
         self.make_room_for_device(user, &device, fx)?;
         self.wake(user);
-        let session =
-            Session { connection, user, device, outstanding: 0, ephemeral_dropped: 0, topics: 0, links: Vec::new(), more: None };
+        let session = Session {
+            connection,
+            user,
+            device,
+            outstanding: 0,
+            ephemeral_dropped: 0,
+            topics: 0,
+            links: SmallVec::new(),
+            more: None,
+        };
         let (index, generation) = self.sessions.insert(session);
         let key = SessionKey { index, generation };
         self.users[user].sessions.push(index);
@@ -207,12 +217,12 @@ impl Users {
 
     /// Users whose time of lingering is over are seen to be gone.
     pub fn tick(&mut self, now: Now) {
-        while let Some(&(due, user, generation)) = self.lingering.front() {
+        while let Some(&(due, user, generation, absences)) = self.lingering.front() {
             if due > now.mono_ms {
                 break;
             }
             self.lingering.pop_front();
-            let has_not_come_back = |u: &User| u.sessions.is_empty() && u.gone_at_ms == due;
+            let has_not_come_back = |u: &User| u.sessions.is_empty() && u.absences == absences;
             if self.users.generation(user) == Some(generation) && has_not_come_back(&self.users[user]) {
                 self.went_away(user);
                 self.rest(user, now);
@@ -236,8 +246,9 @@ impl Users {
             && let Some(generation) = self.users.generation(user)
         {
             let gone_at_ms = now.mono_ms + u64::from(self.limits.presence_linger_ms);
-            self.users[user].gone_at_ms = gone_at_ms;
-            self.lingering.push_back((gone_at_ms, user, generation));
+            let absences = self.users[user].absences.wrapping_add(1);
+            self.users[user].absences = absences;
+            self.lingering.push_back((gone_at_ms, user, generation, absences));
         }
     }
 

@@ -4,7 +4,7 @@
 //! whole run of bytes as one segment, so that what came together leaves with one send. A round can take many turns; what arrives meanwhile waits
 //! for the next one. Each receiver keeps the next seq that it expects: lower is ignored, so whoever comes or goes during a round gets each record once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -15,6 +15,7 @@ use crate::conversation::{Key, Kind, Record};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{SessionKey, Skipped};
 use crate::ring::{Segment, Slot};
+use crate::slab::Pages;
 use crate::wire::schema::{RecordKind, SkipReason};
 
 /// Records that wait for their round; more are read from the log later.
@@ -34,7 +35,9 @@ pub(super) struct Mirror {
     pub(super) first: u64,
     /// The next seq that comes to this shard.
     pub(super) next: u64,
-    live: Vec<Receiver>,
+    live: Pages<Receiver>,
+    /// Of those receivers who want only some of the records, by session.
+    filters: BTreeMap<u32, Box<Filter>>,
     /// Sessions that catch up and will be live.
     pub(super) catching_up: u32,
     /// How often the home has counted us.
@@ -67,7 +70,6 @@ pub(super) struct Receiver {
     /// Its place in the session's list of links.
     pub(super) link: u32,
     next: u64,
-    filter: Option<Box<Filter>>,
 }
 
 /// What is handed to each receiver: a record, or word of numbers that do not come.
@@ -147,7 +149,8 @@ impl Mirror {
             epoch,
             first: next,
             next,
-            live: Vec::new(),
+            live: Pages::default(),
+            filters: BTreeMap::new(),
             catching_up: 0,
             attachments: 0,
             queue: VecDeque::new(),
@@ -170,7 +173,8 @@ impl Mirror {
         filter: Option<Box<Filter>>,
     ) -> u32 {
         let SessionKey { index, generation } = session;
-        self.live.push(Receiver { connection, session: index, generation, link, next, filter });
+        self.live.push(Receiver { connection, session: index, generation, link, next });
+        self.filters.extend(filter.map(|filter| (index, filter)));
         self.live.len() as u32 - 1
     }
 
@@ -188,6 +192,7 @@ impl Mirror {
             place = last_served;
         }
         let removed = self.live.swap_remove(place);
+        self.filters.remove(&removed.session);
         if let Some(receiver) = self.live.get(place) {
             moved(receiver, place as u32);
         }
@@ -242,18 +247,21 @@ impl Mirror {
             self.round = self.begin_round(fx);
         }
         let round = self.round.as_mut()?;
-        for receiver in &mut self.live[round.position..] {
+        let Mirror { live, filters, key, epoch, .. } = self;
+        for receiver in live.iter_mut_from(round.position) {
             if *budget == 0 {
                 return None;
             }
             round.position += 1;
             *budget = budget.saturating_sub(1 + round.bytes / BYTES_PER_DELIVERY);
-            if receiver.takes_all_of(round) {
+            let filter = if filters.is_empty() { None } else { filters.get_mut(&receiver.session) };
+            if filter.is_none() && receiver.takes_all_of(round) {
                 receiver.next = round.to + 1;
                 fx.deliveries += round.items.len() as u64;
                 round.whole.iter().for_each(|run| fx.send(receiver.connection, run.clone(), Weight::Data));
             } else {
-                round.items.iter().for_each(|(item, frame)| receiver.take(item, frame, &self.key, self.epoch, fx));
+                let mut way = Way { key, epoch: *epoch, filter };
+                round.items.iter().for_each(|(item, frame)| receiver.take(item, frame, &mut way, fx));
             }
         }
         let items = self.round.take().map(|round| round.items).unwrap_or_default();
@@ -291,15 +299,16 @@ impl Mirror {
     /// Hands one receiver what waits for him, up to the record that ends his user's membership.
     pub(super) fn hand_up_to_the_end(&mut self, place: u32, user: &str, fx: &mut Effects) {
         let receiver = &mut self.live[place as usize];
+        let mut way = Way { key: &self.key, epoch: self.epoch, filter: self.filters.get_mut(&receiver.session) };
         for (item, frame) in self.round.iter().flat_map(|round| &round.items) {
-            receiver.take(item, frame, &self.key, self.epoch, fx);
+            receiver.take(item, frame, &mut way, fx);
             if item.ends_membership_of(user) {
                 return;
             }
         }
         for item in &self.queue {
             let frame = item.encode(&self.key, self.epoch, fx);
-            receiver.take(item, &frame, &self.key, self.epoch, fx);
+            receiver.take(item, &frame, &mut way, fx);
             if item.ends_membership_of(user) {
                 return;
             }
@@ -344,12 +353,20 @@ impl Round {
     }
 }
 
+/// From a mirror to one receiver.
+struct Way<'a> {
+    key: &'a Key,
+    epoch: u64,
+    filter: Option<&'a mut Box<Filter>>,
+}
+
 impl Receiver {
+    /// If it has no filter.
     fn takes_all_of(&self, round: &Round) -> bool {
-        self.next == round.from && self.filter.is_none() && !round.publishers.contains(&self.session)
+        self.next == round.from && !round.publishers.contains(&self.session)
     }
 
-    fn take(&mut self, item: &Item, frame: &Segment, key: &Key, epoch: u64, fx: &mut Effects) {
+    fn take(&mut self, item: &Item, frame: &Segment, way: &mut Way<'_>, fx: &mut Effects) {
         if self.next > item.to() {
             return;
         }
@@ -360,7 +377,8 @@ impl Receiver {
             Item::Record { record, .. } => Some(&**record),
             Item::Skip(_) => None,
         };
-        let passes = self.filter.as_mut().is_none_or(|f| f.passes(key, epoch, item.from(), record, self.connection, fx));
+        let Way { key, epoch, filter } = way;
+        let passes = filter.as_mut().is_none_or(|f| f.passes(key, *epoch, item.from(), record, self.connection, fx));
         if passes {
             fx.deliveries += 1;
             fx.send(self.connection, frame.clone(), Weight::Data);

@@ -40,6 +40,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 pub use loading::{LoggedIn, Login, LoginKey};
 pub use login::{Credentials, credentials};
 
@@ -104,8 +106,9 @@ pub struct Users {
     resting: BTreeMap<NonZeroU64, u32>,
     /// How many ever came to rest.
     rested: NonZeroU64,
-    /// Users whose last session left, and when they will be seen to be gone: in the order of time, since all wait equally long.
-    lingering: VecDeque<(u64, u32, u32)>,
+    /// When users whose last session left will be seen to be gone, who (index and generation), and their how manieth absence it is: in the order of
+    /// time, since all wait equally long.
+    lingering: VecDeque<(u64, u32, u32, u32)>,
     /// News for other shards that wait for room in their lanes.
     news: VecDeque<(ShardId, Event)>,
     is_stopping: bool,
@@ -123,7 +126,7 @@ struct Session {
     ephemeral_dropped: u32,
     topics: u32,
     /// What it receives live: its places in the mirrors.
-    links: Vec<fan_out::Link>,
+    links: SmallVec<[fan_out::Link; 2]>,
     more: Option<Box<More>>,
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use flatbuffers::{ForwardsUOffset, Vector};
 
 use super::lists::Gathered;
-use super::user::User;
 use super::{Failure, Outcome, Users, address, bad_request, invalid_id};
 use crate::clock::Now;
 use crate::conversation::{Key, Kind, Name};
@@ -165,10 +164,10 @@ impl Users {
             let user = &mut self.users[user];
             (online, last_seen_ms) = (user.online, user.last_seen_ms);
             if let Some(session) = watch {
-                user.watchers.insert((from, session), reason);
+                user.watch((from, session), reason);
             }
         } else if let (Some(user), Some(session)) = (self.find_user(name), watch) {
-            self.users[user].watchers.remove(&(from, session));
+            self.users[user].unwatch((from, session));
         }
         fx.event(from, Event::PresenceIs { part, online, last_seen_ms });
     }
@@ -190,7 +189,7 @@ impl Users {
             return;
         }
         let user = self.find_or_add_user(name);
-        self.users[user].watchers.remove(&watcher);
+        self.users[user].unwatch(watcher);
         self.users[user].pending().unjudged.insert(watcher, (asker, shared));
     }
 
@@ -199,7 +198,7 @@ impl Users {
         let unjudged = std::mem::take(&mut self.users[user].pending().unjudged);
         for (watcher, (asker, shared)) in unjudged {
             if let Some(reason) = self.shared_with(user, &asker, &shared) {
-                self.users[user].watchers.insert(watcher, reason);
+                self.users[user].watch(watcher, reason);
             }
         }
     }
@@ -207,11 +206,7 @@ impl Users {
     pub(super) fn unwatch(&mut self, from: ShardId, user: &str, session: SessionKey, now: Now, fx: &mut Effects) {
         if let Some(user) = self.find_user(user) {
             let known = &mut self.users[user];
-            known.watchers.remove(&(from, session));
-            if let Some(pending) = &mut known.pending {
-                pending.unjudged.remove(&(from, session));
-                known.tidy();
-            }
+            known.unwatch((from, session));
             self.forget_if_empty(user, now);
         }
         fx.event(from, Event::Unwatched);
@@ -232,9 +227,9 @@ impl Users {
     }
 
     fn tell_watchers(&mut self, user: u32) {
-        let User { name, online, last_seen_ms, watchers, .. } = &self.users[user];
-        self.news.extend(watchers.keys().map(|&(shard, session)| {
-            let (user, online, last_seen_ms) = (name.clone(), *online, *last_seen_ms);
+        let known = &self.users[user];
+        self.news.extend(known.watchers().map(|(shard, session)| {
+            let (user, online, last_seen_ms) = (known.name.clone(), known.online, known.last_seen_ms);
             (shard, Event::PresenceChanged { session, user, online, last_seen_ms })
         }));
     }
@@ -243,10 +238,10 @@ impl Users {
     /// reasons by nobody; whom his own sessions watch is judged anew.
     pub(super) fn recheck_presence(&mut self, user: u32, key: &Key, fx: &mut Effects) {
         let reason = self.slots.hash(key.bytes());
-        let User { name, watchers, sessions, .. } = &mut self.users[user];
-        let (name, sessions) = (name.clone(), sessions.clone());
-        watchers.retain(|&(shard, session), shared| {
-            let stays = *shared != reason;
+        let known = &mut self.users[user];
+        let (name, sessions) = (known.name.clone(), known.sessions.clone());
+        known.keep_watchers(|(shard, session), shared| {
+            let stays = shared != reason;
             if !stays {
                 let user = name.clone();
                 self.news.push_back((shard, Event::PresenceChanged { session, user, online: false, last_seen_ms: 0 }));

@@ -21,6 +21,8 @@ pub(super) struct Store {
     pub(super) appended: Vec<(Key, Arc<Record>)>,
     /// So many batches fail from now on.
     pub(super) batches_to_fail: usize,
+    /// The lie of a store that is to be caught: a batch is synced with the next one only.
+    pub(super) acknowledges_before_sync: bool,
     os_generation: u64,
 }
 
@@ -60,7 +62,15 @@ pub(super) enum Step {
 impl Store {
     pub(super) fn new(slots: Slots) -> Store {
         let parts = (0..slots.partitions()).map(|_| Part::new(slots.shards(), Disk::default(), 1)).collect();
-        Store { slots, parts, appends: BTreeMap::new(), appended: Vec::new(), batches_to_fail: 0, os_generation: 1 }
+        Store {
+            slots,
+            parts,
+            appends: BTreeMap::new(),
+            appended: Vec::new(),
+            batches_to_fail: 0,
+            acknowledges_before_sync: false,
+            os_generation: 1,
+        }
     }
 
     /// The machine goes down: of what was not synced, as many batches are left as `keep` says. Then it comes up with so many shards.
@@ -107,6 +117,9 @@ impl Store {
         if batch.commands == 0 {
             return false;
         }
+        if self.acknowledges_before_sync {
+            disk.sync().expect("the simulated disk can be synced");
+        }
         let fails = self.batches_to_fail > 0 && batch.changes > 0;
         let outcomes = if fails {
             self.batches_to_fail -= 1;
@@ -116,7 +129,7 @@ impl Store {
             if !changes.is_empty() {
                 disk.write(changes).expect("the simulated disk can be written");
             }
-            if batch.must_sync {
+            if batch.must_sync && !self.acknowledges_before_sync {
                 disk.sync().expect("the simulated disk can be synced");
             }
             writer.committed()

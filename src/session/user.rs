@@ -21,15 +21,13 @@ pub(super) struct User {
     pub(super) sessions: SmallVec<[u32; 2]>,
     pub(super) bucket: Bucket,
     pub(super) last_seen_ms: u64,
-    /// When he will be seen to be gone, in monotonic time, if his last session left.
-    pub(super) gone_at_ms: u64,
+    /// How often his last session has left.
+    pub(super) absences: u32,
     /// Others see him as present; a little longer than he has sessions.
     pub(super) online: bool,
     /// Everything that is on disk of his list is in `list`. Always so if no list is on disk. Whoever has sessions is loaded.
     pub(super) is_loaded: bool,
     pub(super) list: Option<Box<List>>,
-    /// Sessions that want to know whether he is there, each with the conversation that lets it, hashed: that must stay in his list.
-    pub(super) watchers: BTreeMap<(ShardId, SessionKey), u64>,
     /// Since when he rests, if he does: see [`super::resting`].
     pub(super) resting: Option<NonZeroU64>,
     pub(super) pending: Option<Box<Pending>>,
@@ -38,7 +36,7 @@ pub(super) struct User {
 /// A user who asks, and his groups, hashed.
 pub(super) type Asker = (Name, Arc<[u64]>);
 
-/// What is under way for a user whose list is on disk. Rare, and soon over.
+/// What most users do not have: who watches him, and, if his list is on disk, what is under way.
 #[derive(Default)]
 pub(super) struct Pending {
     /// His list is being loaded.
@@ -49,11 +47,13 @@ pub(super) struct Pending {
     pub(super) writes: u32,
     /// Sessions that want to know whether he is there, and what they share: judged when his list is loaded.
     pub(super) unjudged: BTreeMap<(ShardId, SessionKey), Asker>,
+    /// Sessions that are told when he comes and goes, each with the conversation that lets it, hashed: that must stay in his list.
+    watchers: BTreeMap<(ShardId, SessionKey), u64>,
 }
 
 impl Pending {
     fn is_over(&self) -> bool {
-        !self.is_busy() && self.unjudged.is_empty()
+        !self.is_busy() && self.unjudged.is_empty() && self.watchers.is_empty()
     }
 
     /// Whether something is on its way that needs his list.
@@ -69,11 +69,10 @@ impl User {
             sessions: SmallVec::new(),
             bucket: Bucket::default(),
             last_seen_ms: 0,
-            gone_at_ms: 0,
+            absences: 0,
             online: false,
             is_loaded,
             list: None,
-            watchers: BTreeMap::new(),
             resting: None,
             pending: None,
         }
@@ -82,7 +81,7 @@ impl User {
     /// Whether nothing is lost by forgetting him.
     pub(super) fn is_forgettable(&self, now_ms: u64) -> bool {
         let listed = self.list.as_ref().is_some_and(|list| !list.is_empty());
-        let awaited = !self.watchers.is_empty() || self.pending.is_some() || self.resting.is_some();
+        let awaited = self.pending.is_some() || self.resting.is_some();
         self.sessions.is_empty() && !awaited && !listed && !self.online && self.bucket.is_full(now_ms)
     }
 
@@ -111,6 +110,31 @@ impl User {
     /// Whether something that he published waits until the lists of both users know of the conversation.
     pub(super) fn is_opening(&self, key: &Key) -> bool {
         self.pending.as_ref().is_some_and(|pending| pending.openings.iter().any(|opening| opening.is_of(key)))
+    }
+
+    /// A session is told when he comes and goes, because of a conversation (hashed) that both are in.
+    pub(super) fn watch(&mut self, watcher: (ShardId, SessionKey), reason: u64) {
+        self.pending().watchers.insert(watcher, reason);
+    }
+
+    pub(super) fn unwatch(&mut self, watcher: (ShardId, SessionKey)) {
+        if let Some(pending) = &mut self.pending {
+            pending.watchers.remove(&watcher);
+            pending.unjudged.remove(&watcher);
+            self.tidy();
+        }
+    }
+
+    /// Keeps those watchers, each with his reason, of whom `stays` says so.
+    pub(super) fn keep_watchers(&mut self, mut stays: impl FnMut((ShardId, SessionKey), u64) -> bool) {
+        if let Some(pending) = &mut self.pending {
+            pending.watchers.retain(|&watcher, &mut reason| stays(watcher, reason));
+            self.tidy();
+        }
+    }
+
+    pub(super) fn watchers(&self) -> impl Iterator<Item = (ShardId, SessionKey)> {
+        self.pending.iter().flat_map(|pending| pending.watchers.keys().copied())
     }
 
     /// Something that was under way is over.

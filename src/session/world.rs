@@ -100,6 +100,7 @@ pub(super) enum Got {
         kind: RecordKind,
         subject: Option<String>,
         tag: Option<String>,
+        is_retracted: bool,
     },
     Ack {
         reference: u64,
@@ -133,10 +134,12 @@ pub(super) enum Got {
         code: ErrorCode,
         about: Option<String>,
     },
-    /// Seqs, whether there was a gap, the next cursor's seq, and whether there is more.
+    /// Seqs, what they say, whether there was a gap, the next cursor's seq, and whether there is more.
     Page {
         reference: u64,
+        epoch: u64,
         seqs: Vec<u64>,
+        contents: Vec<(Vec<u8>, bool)>,
         gap: bool,
         next: u64,
         has_more: bool,
@@ -883,6 +886,11 @@ fn conversation(b: &mut Fbb, to: &str) -> WIPOffset<s::Conversation<'static>> {
     crate::wire::conversation(b, Address::parse(to).expect("an address"))
 }
 
+/// The body of a message, and whether it was taken back.
+fn content(message: s::Message<'_>) -> (Vec<u8>, bool) {
+    (message.body().map(|b| b.bytes().to_vec()).unwrap_or_default(), message.is_retracted())
+}
+
 fn decode(bytes: &[u8]) -> Got {
     let frame = crate::wire::read(bytes).expect("what a server encodes is sound");
     let reference = frame.ref_();
@@ -891,15 +899,17 @@ fn decode(bytes: &[u8]) -> Got {
     match frame.body_type() {
         Body::Message => {
             let m = frame.body_as_message().unwrap();
+            let (body, is_retracted) = content(m);
             Got::Message {
                 to: to(m.conversation()),
                 epoch: m.epoch(),
                 seq: m.seq(),
                 sender: owned(m.sender()).unwrap(),
-                body: m.body().map(|b| b.bytes().to_vec()).unwrap_or_default(),
+                body,
                 kind: m.kind(),
                 subject: owned(m.subject()),
                 tag: owned(m.tag()),
+                is_retracted,
             }
         }
         Body::Ack => {
@@ -929,9 +939,10 @@ fn decode(bytes: &[u8]) -> Got {
         }
         Body::Page => {
             let p = frame.body_as_page().unwrap();
-            let seqs = p.messages().map(|m| m.iter().map(|m| m.seq()).collect()).unwrap_or_default();
+            let messages = p.messages().unwrap_or_default();
+            let (seqs, contents) = messages.iter().map(|m| (m.seq(), content(m))).unzip();
             let next = p.next().map_or(0, |c| c.seq());
-            Got::Page { reference, seqs, gap: p.gap().is_some(), next, has_more: p.has_more() }
+            Got::Page { reference, epoch: p.epoch(), seqs, contents, gap: p.gap().is_some(), next, has_more: p.has_more() }
         }
         Body::ReceiptEvent => {
             let r = frame.body_as_receipt_event().unwrap();

@@ -131,9 +131,8 @@ impl Shard {
         self.pong(slot, pongs);
     }
 
-    fn pong(&mut self, slot: Slot, pongs: Pongs) {
-        let bytes = pongs.into_bytes();
-        if !bytes.is_empty() {
+    fn pong(&mut self, slot: Slot, mut pongs: Pongs) {
+        if let Some(bytes) = pongs.take() {
             self.say(slot, bytes);
         }
     }

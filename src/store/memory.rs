@@ -305,7 +305,7 @@ mod tests {
             limit: 0,
             direction: Direction::forward,
         };
-        let asked = Asked { shard: 0, epoch: 1, read, gap: false, start: from };
+        let asked = Asked { shard: 0, epoch: 1, read, gap: false, start: from, taken_back: 0 };
         let durability = Durability::Memory;
         let range = ReadRange { log, place: PLACE, durability, from, to, records_max, bytes_max: 10_000, backward, asked };
         let mut outcomes = Vec::new();

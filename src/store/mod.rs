@@ -98,6 +98,8 @@ pub struct Asked {
     pub gap: bool,
     /// The seq at which the answer begins, before anything is skipped.
     pub start: u64,
+    /// How many messages had been taken back since somebody began to read.
+    pub taken_back: u64,
 }
 
 /// What a home must know of a conversation to be its home.

@@ -36,14 +36,22 @@ pub struct Incoming {
     /// What has come of it.
     payload: Vec<u8>,
     text: Utf8,
-    /// `control` or `payload` was handed out.
-    was_handed_out: bool,
+    /// What was handed out of these, and goes at the next call.
+    handed_out: HandedOut,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Text,
     Binary,
+}
+
+#[derive(Debug, Default)]
+enum HandedOut {
+    #[default]
+    Nothing,
+    Control,
+    Payload,
 }
 
 #[derive(Debug)]
@@ -64,9 +72,10 @@ impl Incoming {
         input: &mut &'b mut [u8],
         message_bytes_max: usize,
     ) -> Result<Option<Event<'s>>, Fault> {
-        if std::mem::take(&mut self.was_handed_out) {
-            self.control.clear();
-            self.payload.clear();
+        match std::mem::take(&mut self.handed_out) {
+            HandedOut::Nothing => {}
+            HandedOut::Control => self.control.clear(),
+            HandedOut::Payload => self.payload.clear(),
         }
         loop {
             let Some(mut frame) = self.open_frame(input, message_bytes_max)? else { return Ok(None) };
@@ -84,7 +93,7 @@ impl Incoming {
                 }
                 self.control.extend_from_slice(piece);
                 if is_whole {
-                    self.was_handed_out = true;
+                    self.handed_out = HandedOut::Control;
                     return control(opcode, &self.control).map(Some);
                 }
                 return Ok(None);
@@ -105,7 +114,7 @@ impl Incoming {
             }
             self.payload.extend_from_slice(piece);
             if is_end {
-                self.was_handed_out = true;
+                self.handed_out = HandedOut::Payload;
                 return Ok(Some(kind.event(&self.payload)));
             }
             if !is_whole {
@@ -117,6 +126,12 @@ impl Incoming {
     /// Whether nothing is unfinished, so that nothing need be kept.
     pub fn is_idle(&self) -> bool {
         self.header_bytes == 0 && self.frame.is_none() && self.message.is_none()
+    }
+
+    /// Memory that it holds besides itself.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.control.capacity() + self.payload.capacity()
     }
 
     /// The frame that is being read, or the next one.

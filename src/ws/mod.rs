@@ -11,6 +11,8 @@ pub mod frame;
 pub mod incoming;
 mod mask;
 pub mod names;
+#[cfg(test)]
+mod tests;
 pub mod upgrade;
 mod utf8;
 

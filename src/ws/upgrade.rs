@@ -3,6 +3,8 @@
 //! What a browser sends by itself is what protects its user: a page of somebody else's has that one's `Origin`, and a name that was made to point here
 //! (DNS rebinding) stands in `Host`. So both are compared with what is allowed.
 
+use std::net::IpAddr;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -31,11 +33,13 @@ const KEY_BYTES: usize = 16;
 pub struct Rules {
     /// Names, less their port, that the request may be for.
     pub hosts: Names,
+    /// Whether it may be for any address: nobody can make a name of his own of that.
+    pub addresses: bool,
     /// Origins that are allowed besides that of the host itself, whatever its port.
     pub origins: Names,
     /// Longest request; a longer one is answered 431.
     pub head_bytes_max: usize,
-    /// Sub-protocols.
+    /// Sub-protocols. None: whatever a client names is passed over.
     pub protocols: &'static [&'static str],
     /// Where people find what they look for who open this address in a browser.
     pub page: String,
@@ -97,7 +101,7 @@ refusals! {
     /// `Host` must stand there once.
     NoHost = "no_host", 400, "The request must have one Host header.";
     /// See [`Rules::hosts`].
-    HostNotAllowed = "host_not_allowed", 403, "This server does not go by that name (setting ws_hosts).";
+    HostNotAllowed = "host_not_allowed", 421, "This server does not go by that name (setting ws_hosts).";
     /// A GET has no body here.
     Body = "body", 400, "The request must have no body.";
     /// An ordinary request, as of a browser whose user typed this address.
@@ -154,7 +158,7 @@ fn judge(request: &Request<'_, '_>, rules: &Rules) -> Result<Agreed, Refusal> {
         return Err(Refusal::Malformed);
     }
     let host = host(only(headers, "host", Refusal::NoHost)?.ok_or(Refusal::NoHost)?).ok_or(Refusal::NoHost)?;
-    if !rules.hosts.allow(host) {
+    if !rules.hosts.allow(host) && !(rules.addresses && is_address(host)) {
         return Err(Refusal::HostNotAllowed);
     }
     if has(headers, "transfer-encoding") || only(headers, "content-length", Refusal::Body)?.is_some_and(|length| length != "0") {
@@ -179,7 +183,8 @@ fn judge(request: &Request<'_, '_>, rules: &Rules) -> Result<Agreed, Refusal> {
 fn protocol(headers: &[Header<'_>], rules: &Rules) -> Result<Option<usize>, Refusal> {
     const NAME: &str = "sec-websocket-protocol";
     let known = tokens(headers, NAME).find_map(|token| rules.protocols.iter().position(|protocol| *protocol == token));
-    if known.is_none() && has(headers, NAME) { Err(Refusal::Protocol) } else { Ok(known) }
+    let must_agree = has(headers, NAME) && !rules.protocols.is_empty();
+    if known.is_none() && must_agree { Err(Refusal::Protocol) } else { Ok(known) }
 }
 
 /// Section 4.2.2, item 5.4.
@@ -202,6 +207,11 @@ fn host(value: &str) -> Option<&str> {
         |port: &str| port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok() && !digits.starts_with('+'));
     let is_sound = |byte: u8| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte);
     (!name.is_empty() && name.bytes().all(is_sound) && (port.is_empty() || is_port(port))).then_some(name)
+}
+
+/// Whether a host is an IP address, and not a name.
+fn is_address(host: &str) -> bool {
+    host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
 }
 
 /// Whether a page comes from this host.

@@ -7,12 +7,12 @@ use campanile::wire::schema::Body;
 
 use crate::{read, written};
 
-fn schema() -> PathBuf {
+pub fn schema() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schema")
 }
 
 /// The bytes of all golden frames, by name.
-fn frames() -> BTreeMap<String, Vec<u8>> {
+pub fn frames() -> BTreeMap<String, Vec<u8>> {
     let files = std::fs::read_dir(schema().join("golden")).expect("the folder is there");
     let paths = files.map(|file| file.expect("an entry").path()).filter(|path| path.extension().is_some_and(|e| e == "hex"));
     paths.map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), bytes(&path))).collect()

@@ -1,7 +1,15 @@
 //! JSON beside the binary protocol: the same golden frames in both, the documentation, and whatever else may come as a text.
 #![cfg(feature = "server")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod accepted;
 mod golden;
+mod page;
+mod properties;
+mod refused;
+mod served;
 
 use campanile::json::{self, JsonError, Reader};
 use campanile::wire::schema::Frame;

@@ -11,10 +11,10 @@ use campanile::wire::schema::{CloseCode, Cursor, Direction, ErrorCode, ReceiptKi
 use campanile::wire::{Encoder, Fbb, Split, Verb, conversation, read, split};
 use flatbuffers::WIPOffset;
 
-use super::PATIENCE;
 use super::seen::{Ack, Info, Member, Message, Page, Seen, seen};
 use super::server::Server;
 use super::websocket::{BINARY, FB, FIN, Got, Socket};
+use super::{OVER_WEBSOCKET, PATIENCE};
 
 /// Where a conversation is taken up: its name, a cursor, and tags.
 pub type Resume<'a> = (&'a str, (u64, u64), &'a [&'a str]);
@@ -45,6 +45,9 @@ pub struct Client {
 impl Client {
     /// A connection that has said nothing.
     pub fn open(server: &Server) -> Client {
+        if OVER_WEBSOCKET {
+            return Client::open_websocket(server);
+        }
         Client::over(TcpStream::connect(server.tcp).unwrap())
     }
 

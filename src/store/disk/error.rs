@@ -12,6 +12,8 @@ use crate::slot::PartitionId;
 pub enum OpenError {
     /// A file or directory cannot be made, read or written.
     File { path: PathBuf, error: io::Error },
+    /// A journal cannot be synced: what was given to the operating system may be lost, and no later sync would tell.
+    NotSynced { path: PathBuf, error: io::Error },
     /// Users other than the server's may write there.
     WritableByOthers { path: PathBuf },
     /// There is no data directory where one should be.
@@ -67,6 +69,9 @@ impl fmt::Display for OpenError {
                     "the store cannot use {}: {error}; check that it is there and belongs to the server's user",
                     path.display()
                 )
+            }
+            OpenError::NotSynced { path, error } => {
+                write!(f, "the journals in {} cannot be synced: {error}; look after the disk and start again", path.display())
             }
             OpenError::WritableByOthers { path } => {
                 let path = path.display();

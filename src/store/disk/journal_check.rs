@@ -142,8 +142,12 @@ fn keep_aside(path: &Path, from: u64) {
     }
 }
 
-/// The journals of a database, the oldest first.
 fn journals(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(numbered(dir)?.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The journals of a database with their numbers, the oldest first.
+pub(super) fn numbered(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut journals = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let name = entry?.file_name();
@@ -153,7 +157,7 @@ fn journals(dir: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     journals.sort();
-    Ok(journals.into_iter().map(|(_, path)| path).collect())
+    Ok(journals)
 }
 
 /// Reads one journal on top of those before it.

@@ -14,6 +14,7 @@ mod error;
 pub mod fault;
 mod journal;
 mod journal_check;
+mod journal_files;
 mod lanes;
 pub mod manifest;
 mod mark;

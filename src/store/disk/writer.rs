@@ -6,7 +6,8 @@
 //! | what | answer |
 //! |---|---|
 //! | a batch cannot be written | its commands fail; the database is opened again without it, as often as it takes |
-//! | a sync fails | the process ends: what it should have saved may be lost, and no later sync would tell |
+//! | a thread of the database fails | the same, with the next batch: what it was at is in the journals |
+//! | a sync of a journal or of the mark fails | the process ends: what it should have saved may be lost, and no later sync would tell |
 //! | the disk is nearly full | appends and new list entries fail until there is room again |
 //! | a row cannot be read | the command that needs it fails |
 
@@ -184,11 +185,13 @@ impl Writer {
     fn sync(&mut self) {
         let began = Instant::now();
         if let Err(error) = self.database.sync() {
-            self.end_process(&format!(
-                "cannot sync: {error}; what was acknowledged is on the disk, look after that and start again"
-            ));
+            self.sync_failed(&error);
         }
         self.metrics().sync_ns.observe(began.elapsed().as_nanos() as u64);
+    }
+
+    fn sync_failed(&self, error: &io::Error) -> ! {
+        self.end_process(&format!("cannot sync: {error}; what was acknowledged is on the disk, look after that and start again"))
     }
 
     fn end_process(&self, why: &str) -> ! {
@@ -233,7 +236,11 @@ impl Writer {
             let Err(error) = what(&mut self.database) else { return };
             if matches!(
                 error,
-                OpenError::Damaged(_) | OpenError::Behind { .. } | OpenError::Foreign { .. } | OpenError::Missing { .. }
+                OpenError::NotSynced { .. }
+                    | OpenError::Damaged(_)
+                    | OpenError::Behind { .. }
+                    | OpenError::Foreign { .. }
+                    | OpenError::Missing { .. }
             ) {
                 self.end_process(&format!("cannot go on: {error}"));
             }
@@ -332,8 +339,9 @@ impl Writer {
         if self.database.is_dirty() {
             self.sync();
         }
+        // It holds nothing that would be missed, but the disk is the same.
         if let Err(error) = self.database.sync_mark() {
-            tracing::warn!(partition = self.partition, %error, "the mark cannot be synced");
+            self.sync_failed(&error);
         }
     }
 }

@@ -19,7 +19,7 @@ fn range(key: &Key, (from, to): (u64, u64), records_max: u32, bytes_max: u64, ba
         limit: 0,
         direction: Direction::forward,
     };
-    let asked = Asked { shard: 3, epoch: EPOCH + 7, read, gap: false, start: from };
+    let asked = Asked { shard: 3, epoch: EPOCH + 7, read, gap: false, start: from, taken_back: 0 };
     let (place, durability) = (place(key), Durability::Fsync);
     ReadRange { log: 4, place, durability, from, to, records_max, bytes_max, backward, asked }
 }

@@ -58,7 +58,7 @@ pub struct Publisher {
 pub enum FaultMode {
     /// Nothing: in each cycle the power goes.
     None,
-    /// An fsync fails: the server has to end by itself.
+    /// An fsync fails: the server has to end by itself. Where the file vouches for nothing acknowledged, it may go on as after a failed write.
     Sync,
     /// Writes fail: the server has to come back by itself.
     Write,

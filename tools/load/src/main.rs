@@ -15,12 +15,14 @@
 
 mod account;
 mod conduct;
+mod dress;
 mod error;
 mod floor;
 mod machine;
 mod nats;
 mod options;
 mod pinger;
+mod play;
 mod report;
 mod scenario;
 mod stage;
@@ -33,6 +35,7 @@ use clap::Parser;
 use serde::Serialize;
 
 use conduct::Watched;
+use dress::Target;
 use error::Failure;
 use floor::FloorServer;
 use options::{BacklogOptions, Cli, ColdOptions, Command, Common, Peers, Server, Settings, Verify};
@@ -63,6 +66,7 @@ fn play(command: Command) -> Result<bool, Failure> {
         Command::Group { common, server, verify, members } => group(&common, &server, verify, members),
         Command::Backlog { common, server, backlog } => self::backlog(&common, &server, &backlog),
         Command::Cold { common, server, cold } => self::cold(&common, &server, &cold),
+        Command::Storm(played) => play::storm(&played),
         Command::Floor { common, members } => floor(&common, members),
         Command::NatsFloor { options } => nats::run(&options),
         Command::FloorServer { cpu } => floor::serve(cpu).map(|()| true),
@@ -138,7 +142,7 @@ fn floor(common: &Common, members: u32) -> Result<bool, Failure> {
     let settings = Settings::from(common)?;
     let plan = group_plan(common, &settings, members)?;
     let server = FloorServer::start(settings.server_cpus.first().copied())?;
-    let watched = Watched { target: server.address, pid: Some(server.pid()) };
+    let watched = Watched { target: Target::tcp(server.address), pid: Some(server.pid()) };
     measure("floor", plan, &settings, common, watched, None)
 }
 
@@ -156,7 +160,7 @@ fn at_least(connections: u32, least: u32) -> Result<u32, Failure> {
 }
 
 fn watched(server: &Server) -> Result<Watched, Failure> {
-    Ok(Watched { target: options::target(&server.target)?, pid: server.server_pid })
+    Ok(Watched { target: options::target(&server.target, server.encoding)?, pid: server.server_pid })
 }
 
 fn measure(

@@ -9,9 +9,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::account::{HEADER_BYTES, Pace, WINDOW_MAX};
 use crate::conduct::Half;
+use crate::dress::{Dress, Target};
 use crate::error::Failure;
 use crate::machine;
 use crate::nats::NatsOptions;
+use crate::scenario::StormOptions;
 
 /// Messages that each publisher has outstanding while it lays them in store.
 const FILL_WINDOW: u32 = 64;
@@ -26,9 +28,11 @@ Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
   campanile-load direct --connections 256 --window 64 --peers random --seconds 60 --cpus 1
   campanile-load idle --connections 15000 --start-connections 5000 --server-pid $PID
   campanile-load direct --connections 256 --window 64 --verify
+  campanile-load group --members 1000 --target ws://127.0.0.1:7401 --encoding json --cpus 1 --server-cpus 0
   campanile-load backlog --users 10000 --messages 100 --pings --cpus 1
   campanile-load cold --conversations 100000 --messages 1000000 --rest 90 --server-pid $PID
   campanile-load floor --members 1000 --payload 128 --window 1 --server-cpus 0 --cpus 1
+  campanile-load storm --connections 10000 --drop 5000 --rate 2000 --pings --cpus 1 --server-pid $PID
 
 What is counted: `sent`, `acked`, `delivered`, `expected` and all latencies are of messages that were meant to be sent between the end of
 the warm-up and the end of the duration. `lost`, `duplicated` and `out_of_order` are of the whole run, from the sequence numbers in the
@@ -117,6 +121,13 @@ pub enum Command {
         #[arg(long, value_name = "M", default_value_t = 1000)]
         members: u32,
     },
+    /// Many sessions drop at the same moment and come back with their cursors, while others go on writing, also to those who are away.
+    ///
+    /// Half of the messages are direct ones among those who stay: what they feel is told before, during and after. A quarter are direct ones between
+    /// one who stays and one who drops, a quarter go to groups of one who stays and nine who drop. The load runs for --duration, then the sessions
+    /// drop, and it goes on until all are back, and for --aftermath. A session is back when it has, in every conversation, all that was there when it
+    /// came. What it had sent without an answer it sends again, under the same client_id. Every message must come once.
+    Storm(Played<StormOptions>),
     /// Another yardstick: publishes to a file stream of a nats-server with JetStream, and counts its acks.
     NatsFloor {
         #[command(flatten)]
@@ -131,6 +142,23 @@ pub enum Command {
     },
 }
 
+/// A scenario of traffic: an open loop over many conversations.
+#[derive(Debug, Args)]
+pub struct Played<O: Args> {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub server: Server,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub options: O,
+    /// Also pings from a session that has nothing to do with it, every 10 ms; before and while it goes on.
+    #[arg(long)]
+    pub pings: bool,
+}
+
 /// Who writes to whom in `direct`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Peers {
@@ -140,12 +168,24 @@ pub enum Peers {
     Random,
 }
 
+/// What frames are in the messages of a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Encoding {
+    /// Frames as they are, in binary messages
+    Binary,
+    /// JSON in text messages, which this program writes and reads as well: watch its CPU
+    Json,
+}
+
 /// Which server.
 #[derive(Debug, Args)]
 pub struct Server {
     /// Where it listens.
-    #[arg(long, value_name = "tcp://HOST:PORT", default_value = "tcp://127.0.0.1:7400")]
+    #[arg(long, value_name = "tcp://HOST:PORT | ws://HOST:PORT", default_value = "tcp://127.0.0.1:7400")]
     pub target: String,
+    /// What frames are in the messages of a WebSocket.
+    #[arg(long, value_name = "NAME", default_value = "binary")]
+    pub encoding: Encoding,
     /// Its process: CPU of all its threads (a cross-check of --server-cpus) and memory.
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
@@ -275,7 +315,7 @@ pub struct Common {
     /// [default: 1; backlog and cold: 64].
     #[arg(long, value_name = "W", conflicts_with = "rate")]
     pub window: Option<u32>,
-    /// Open loop: messages per second, over all publishers. Latency counts from when a message was meant to be sent.
+    /// Open loop: messages per second, over all publishers [default: 1000 where a scenario has no closed loop]. Latency counts from when a message was meant to be sent.
     #[arg(long, value_name = "R")]
     pub rate: Option<f64>,
     /// CPUs of the server, whose busy time is counted as its cost.
@@ -322,8 +362,14 @@ pub struct Settings {
     pub per_address: u32,
     /// Logins under way at once, for each worker.
     pub logins_per_worker: usize,
+    /// The same for sessions that come back.
+    pub returns_per_worker: usize,
     /// Places that are remembered for reading back, if that is wanted.
     pub verify_places: Option<usize>,
+    /// A session that has nothing to do with the load pings meanwhile.
+    pub pings: bool,
+    /// Load after all who dropped are back.
+    pub aftermath: Duration,
 }
 
 impl Settings {
@@ -348,8 +394,11 @@ impl Settings {
             drain: Duration::from_secs_f64(common.drain),
             per_address: common.per_address,
             logins_per_worker: (common.logins.unwrap_or(LOGINS) as usize / cpus.len()).max(1),
+            returns_per_worker: common.logins.map_or(usize::MAX, |logins| (logins as usize / cpus.len()).max(1)),
             cpus,
             verify_places: None,
+            pings: false,
+            aftermath: Duration::ZERO,
         })
     }
 
@@ -362,6 +411,17 @@ impl Settings {
             return Err(Failure::Option("--rate: this scenario sends as fast as --window allows".to_owned()));
         }
         Ok(Settings { pace: Pace::Window(common.window.unwrap_or(FILL_WINDOW)), ..self })
+    }
+
+    /// The same for traffic, which always is an open loop.
+    ///
+    /// # Errors
+    /// A window was asked for.
+    pub fn open(self, common: &Common, rate_per_s: f64) -> Result<Settings, Failure> {
+        if common.window.is_some() {
+            return Err(Failure::Option("--window: this scenario sends at a --rate".to_owned()));
+        }
+        Ok(Settings { pace: Pace::Rate, rate_per_s: Some(common.rate.unwrap_or(rate_per_s)), ..self })
     }
 
     /// The same, with as many logins at once as there are, unless it was said how many.
@@ -429,15 +489,33 @@ fn own_cpus(server_cpus: &[usize]) -> Vec<usize> {
     if own.is_empty() { all } else { own }
 }
 
-/// Reads a target such as `tcp://127.0.0.1:7400`.
+/// Reads a target such as `tcp://127.0.0.1:7400` or `ws://localhost:7401`.
 ///
 /// # Errors
 /// What is expected, or that the name is not known.
-pub fn target(text: &str) -> Result<SocketAddr, Failure> {
-    let wrong = |why: String| Failure::Option(format!("--target {text}: {why}; write tcp://HOST:PORT"));
-    let place = text.strip_prefix("tcp://").ok_or_else(|| wrong("only tcp is spoken".to_owned()))?;
-    let mut found = place.to_socket_addrs().map_err(|e| wrong(e.to_string()))?;
-    found.next().ok_or_else(|| wrong("the name has no address".to_owned()))
+pub fn target(text: &str, encoding: Encoding) -> Result<Target, Failure> {
+    let wrong = |why: String| Failure::Option(format!("--target {text}: {why}; write tcp://HOST:PORT or ws://HOST:PORT"));
+    let (dress, rest) = match (text.split_once("://"), encoding) {
+        (Some(("tcp", _)), Encoding::Json) => return Err(wrong("there is no JSON over TCP".to_owned())),
+        (Some(("tcp", rest)), Encoding::Binary) => (Dress::Tcp, rest),
+        (Some(("ws", rest)), Encoding::Binary) => (Dress::Binary, rest),
+        (Some(("ws", rest)), Encoding::Json) => (Dress::Json, rest),
+        _ => return Err(wrong("only tcp and ws are spoken".to_owned())),
+    };
+    let (host, path) = match rest.find('/').filter(|_| dress != Dress::Tcp) {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/"),
+    };
+    Ok(Target { address: address(host).map_err(wrong)?, host: host.to_owned(), path: path.to_owned(), dress })
+}
+
+/// Reads a place such as `127.0.0.1:7400`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn address(host: &str) -> Result<SocketAddr, String> {
+    let mut found = host.to_socket_addrs().map_err(|e| e.to_string())?;
+    found.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
 /// Fails if a worker's connections do not fit its table of direct descriptors, which RLIMIT_NOFILE bounds.
@@ -465,11 +543,19 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_tcp() {
-        assert_eq!(target("tcp://127.0.0.1:7400").unwrap(), SocketAddr::from(([127, 0, 0, 1], 7400)));
-        for wrong in ["127.0.0.1:7400", "ws://127.0.0.1:1", "tcp://127.0.0.1", "tcp://"] {
+    fn targets_are_tcp_or_websockets() {
+        let target = |text| target(text, Encoding::Binary);
+        let address = SocketAddr::from(([127, 0, 0, 1], 7400));
+        assert_eq!(target("tcp://127.0.0.1:7400").unwrap(), Target::tcp(address));
+        let websocket = |host: &str, path: &str| Target { address, host: host.into(), path: path.into(), dress: Dress::Binary };
+        assert_eq!(target("ws://127.0.0.1:7400").unwrap(), websocket("127.0.0.1:7400", "/"));
+        assert_eq!(target("ws://127.0.0.1:7400/chat/x").unwrap(), websocket("127.0.0.1:7400", "/chat/x"));
+        for wrong in ["127.0.0.1:7400", "wss://127.0.0.1:1", "tcp://127.0.0.1:1/", "tcp://127.0.0.1", "ws://", "tcp://"] {
             assert!(target(wrong).is_err(), "{wrong:?}");
         }
+        let json = |text| super::target(text, Encoding::Json);
+        assert_eq!(json("ws://127.0.0.1:7400").unwrap(), Target { dress: Dress::Json, ..websocket("127.0.0.1:7400", "/") });
+        assert!(json("tcp://127.0.0.1:7400").is_err());
     }
 
     fn settings(line: &str) -> Result<Settings, Failure> {

@@ -3,24 +3,26 @@
 //! It is a thread and a blocking socket of its own, so that it does not wait behind the work of this program's workers, except for a processor.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use campanile::wire::schema::{Body, Connect, ConnectArgs, Ping, PingArgs};
-use campanile::wire::{Encoder, PROTOCOL_VERSION, Split, read, split};
+use campanile::wire::{Encoder, Fbb, PROTOCOL_VERSION, Verb};
+use flatbuffers::WIPOffset;
 use hdrhistogram::Histogram;
 
+use crate::dress::{Answer, Arrived, Dress, Inbound, Outbound, Target, What};
 use crate::error::Failure;
 
 /// A ping is meant to leave this often; one that has to wait for the one before it counts from when it was meant to leave.
 const EVERY: Duration = Duration::from_millis(10);
 /// A server that does not answer for so long does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Largest frame that is believed, without its prefix.
-const FRAME_BYTES_MAX: usize = 4 << 20;
+/// What makes the key of its request for a WebSocket.
+const KEY_SEED: u64 = 1;
 
 const BEFORE: u8 = 0;
 const DURING: u8 = 1;
@@ -45,8 +47,8 @@ impl Pinger {
     ///
     /// # Errors
     /// The server cannot be reached.
-    pub fn start(target: SocketAddr, user: &str) -> Result<Pinger, Failure> {
-        let unreachable = |cause| Failure::Connect { target, cause };
+    pub fn start(target: &Target, user: &str) -> Result<Pinger, Failure> {
+        let unreachable = |cause| Failure::Connect { target: target.address, cause };
         let session = Session::log_in(target, user).map_err(unreachable)?;
         let phase = Arc::new(AtomicU8::new(BEFORE));
         let of_thread = phase.clone();
@@ -73,23 +75,49 @@ impl Pinger {
 struct Session {
     stream: TcpStream,
     encoder: Encoder,
+    outbound: Outbound,
+    inbound: Inbound,
+    dress: Dress,
     input: Vec<u8>,
 }
 
 impl Session {
-    fn log_in(target: SocketAddr, user: &str) -> io::Result<Session> {
-        let stream = TcpStream::connect(target)?;
+    fn log_in(target: &Target, user: &str) -> io::Result<Session> {
+        let stream = TcpStream::connect(target.address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut session = Session { stream, encoder: Encoder::default(), input: Vec::new() };
+        let dress = target.dress;
+        let (outbound, inbound) = (Outbound::new(dress, KEY_SEED), Inbound::new(dress));
+        let mut session = Session { stream, encoder: Encoder::default(), outbound, inbound, dress, input: Vec::new() };
+        if let Some(request) = target.request(KEY_SEED) {
+            session.upgrade(target, &request)?;
+        }
         let token = format!("dev:{user}");
-        let frame = session.encoder.frame(1, |b| {
+        session.send(1, |b| {
             let (token, device) = (Some(b.create_string(&token)), Some(b.create_string("pinger")));
             Connect::create(b, &ConnectArgs { version: PROTOCOL_VERSION, token, device, ..Default::default() })
-        });
-        session.stream.write_all(frame)?;
+        })?;
         session.read_until(Body::Welcome, 1)?;
         Ok(session)
+    }
+
+    fn upgrade(&mut self, target: &Target, request: &str) -> io::Result<()> {
+        self.stream.write_all(request.as_bytes())?;
+        loop {
+            match target.answer(&self.input, KEY_SEED) {
+                Answer::More => self.receive()?,
+                Answer::Upgraded(length) => {
+                    self.input.drain(..length);
+                    return Ok(());
+                }
+                Answer::Later => return Err(io::Error::other("the server has no WebSocket to spare")),
+                Answer::Refused(answer) => return Err(io::Error::other(answer)),
+            }
+        }
+    }
+
+    fn send<V: Verb>(&mut self, reference: u64, build: impl FnOnce(&mut Fbb) -> WIPOffset<V>) -> io::Result<()> {
+        self.stream.write_all(self.outbound.frame(self.encoder.frame(reference, build)))
     }
 
     fn ping(mut self, phase: &AtomicU8) -> io::Result<Pings> {
@@ -106,7 +134,7 @@ impl Session {
                 DURING => &mut pings.during,
                 _ => break,
             };
-            self.stream.write_all(self.encoder.frame(number, |b| Ping::create(b, &PingArgs {})))?;
+            self.send(number, |b| Ping::create(b, &PingArgs {}))?;
             self.read_until(Body::Pong, number)?;
             into.saturating_record(intended.elapsed().as_nanos() as u64);
         }
@@ -115,20 +143,36 @@ impl Session {
 
     /// Reads frames until the answer comes; what else comes is of no concern.
     fn read_until(&mut self, body: Body, reference: u64) -> io::Result<()> {
-        let mut buffer = [0; 4096];
         loop {
-            while let Split::Whole(length) = split(&self.input, FRAME_BYTES_MAX) {
-                let bytes: Vec<u8> = self.input.drain(..length).collect();
-                let frame = read(&bytes).map_err(|_| io::ErrorKind::InvalidData)?;
-                if frame.body_type() == body && frame.ref_() == reference {
-                    return Ok(());
+            match self.dress.front(&self.input) {
+                Arrived::More => self.receive()?,
+                Arrived::Wrong => return Err(io::ErrorKind::InvalidData.into()),
+                Arrived::Whole(what, range) => {
+                    let rest = self.input.split_off(range.end);
+                    let whole = std::mem::replace(&mut self.input, rest);
+                    let payload = &whole[range];
+                    match what {
+                        What::Message => {
+                            let frame = self.inbound.read(payload).map_err(|_| io::ErrorKind::InvalidData)?;
+                            if frame.body_type() == body && frame.ref_() == reference {
+                                return Ok(());
+                            }
+                        }
+                        What::Ping => self.stream.write_all(self.outbound.pong(payload))?,
+                        What::Pong | What::Close => {}
+                    }
                 }
             }
-            let got = self.stream.read(&mut buffer)?;
-            if got == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            self.input.extend_from_slice(&buffer[..got]);
         }
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        let got = self.stream.read(&mut buffer)?;
+        if got == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.input.extend_from_slice(&buffer[..got]);
+        Ok(())
     }
 }

@@ -58,8 +58,14 @@ pub struct Block {
     pub logged_in: AtomicU64,
     /// Groups created.
     pub created: AtomicU64,
-    /// Members that have joined.
+    /// Members that have joined, topics that were subscribed to, users whose presence is watched.
     pub joined: AtomicU64,
+    /// How often a session was told that it receives a conversation.
+    pub begun: AtomicU64,
+    /// Records of groups that came.
+    pub records: AtomicU64,
+    /// Sessions that came back.
+    pub returned: AtomicU64,
     /// See [`crate::account::Tally`].
     pub attempts: AtomicU64,
     /// See [`crate::account::Tally`].
@@ -68,6 +74,8 @@ pub struct Block {
     pub acked: AtomicU64,
     /// See [`crate::account::Tally`].
     pub read: AtomicU64,
+    /// See [`crate::account::Tally`].
+    pub expected: AtomicU64,
     /// Receipts that were answered.
     pub receipts: AtomicU64,
     /// Pages read.
@@ -91,10 +99,14 @@ pub struct Totals {
     pub logged_in: u64,
     pub created: u64,
     pub joined: u64,
+    pub begun: u64,
+    pub records: u64,
+    pub returned: u64,
     pub attempts: u64,
     pub refused: u64,
     pub acked: u64,
     pub read: u64,
+    pub expected: u64,
     pub receipts: u64,
     pub pages: u64,
     pub caught_up: u64,
@@ -115,6 +127,10 @@ pub struct Stage {
     measure_until_ns: AtomicU64,
     /// When a worker last read acks.
     last_ack_ns: AtomicU64,
+    /// When the sessions that leave together do, and when all of them are back.
+    storm_ns: [AtomicU64; 2],
+    /// When the last session came back.
+    last_return_ns: AtomicU64,
     /// One for each worker.
     pub blocks: Vec<Block>,
 }
@@ -130,6 +146,8 @@ impl Stage {
             measure_from_ns: AtomicU64::new(u64::MAX),
             measure_until_ns: AtomicU64::new(u64::MAX),
             last_ack_ns: AtomicU64::new(0),
+            storm_ns: [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)],
+            last_return_ns: AtomicU64::new(0),
             blocks: (0..workers).map(|_| Block::default()).collect(),
         }
     }
@@ -188,16 +206,50 @@ impl Stage {
         within(self.last_ack_ns.load(Ordering::Relaxed)..measured.end, &measured)
     }
 
+    /// Says when the sessions that leave together do.
+    pub fn storm_begins(&self, at_ns: u64) {
+        self.storm_ns[0].store(at_ns, Ordering::Relaxed);
+    }
+
+    /// When that is; never, as far as is known.
+    pub fn storm_from_ns(&self) -> u64 {
+        self.storm_ns[0].load(Ordering::Relaxed)
+    }
+
+    /// All are back since then.
+    pub fn storm_ended(&self, at_ns: u64) {
+        self.storm_ns[1].store(at_ns, Ordering::Relaxed);
+    }
+
+    /// Before the sessions left (0), while they were away (1), or after all were back (2).
+    pub fn phase_of(&self, at_ns: u64) -> usize {
+        self.storm_ns.iter().filter(|from_ns| from_ns.load(Ordering::Relaxed) <= at_ns).count()
+    }
+
+    /// A session came back now.
+    pub fn came_back(&self, at_ns: u64) {
+        self.last_return_ns.fetch_max(at_ns, Ordering::Relaxed);
+    }
+
+    /// When the last one did.
+    pub fn last_return_ns(&self) -> u64 {
+        self.last_return_ns.load(Ordering::Relaxed)
+    }
+
     /// All that was done so far.
     pub fn totals(&self) -> Totals {
         self.blocks.iter().fold(Totals::default(), |sum, b| Totals {
             logged_in: sum.logged_in + b.logged_in.load(Ordering::Relaxed),
             created: sum.created + b.created.load(Ordering::Relaxed),
             joined: sum.joined + b.joined.load(Ordering::Relaxed),
+            begun: sum.begun + b.begun.load(Ordering::Relaxed),
+            records: sum.records + b.records.load(Ordering::Relaxed),
+            returned: sum.returned + b.returned.load(Ordering::Relaxed),
             attempts: sum.attempts + b.attempts.load(Ordering::Relaxed),
             refused: sum.refused + b.refused.load(Ordering::Relaxed),
             acked: sum.acked + b.acked.load(Ordering::Relaxed),
             read: sum.read + b.read.load(Ordering::Relaxed),
+            expected: sum.expected + b.expected.load(Ordering::Relaxed),
             receipts: sum.receipts + b.receipts.load(Ordering::Relaxed),
             pages: sum.pages + b.pages.load(Ordering::Relaxed),
             caught_up: sum.caught_up + b.caught_up.load(Ordering::Relaxed),
@@ -211,9 +263,8 @@ impl Stage {
 
 impl Totals {
     /// Whether every publish was answered, and every delivery of those that were taken was read.
-    pub fn is_settled(&self, fan_out: u64) -> bool {
-        let taken = self.attempts - self.refused;
-        self.acked >= taken && self.read >= taken * fan_out
+    pub fn is_settled(&self) -> bool {
+        self.acked >= self.attempts - self.refused && self.read >= self.expected
     }
 }
 
@@ -240,10 +291,20 @@ mod tests {
 
     #[test]
     fn a_run_is_settled_when_all_is_answered_and_read() {
-        let t = Totals { attempts: 5, refused: 1, acked: 4, read: 12, ..Totals::default() };
-        assert!(t.is_settled(3));
-        assert!(!t.is_settled(4));
-        assert!(!Totals { acked: 3, ..t }.is_settled(3));
+        let t = Totals { attempts: 5, refused: 1, acked: 4, read: 12, expected: 12, ..Totals::default() };
+        assert!(t.is_settled());
+        assert!(!Totals { expected: 13, ..t }.is_settled());
+        assert!(!Totals { acked: 3, ..t }.is_settled());
+    }
+
+    #[test]
+    fn phases_follow_from_when_sessions_left_and_were_back() {
+        let stage = Stage::new(1);
+        assert_eq!(stage.phase_of(u64::MAX - 1), 0);
+        stage.storm_begins(100);
+        assert_eq!([99, 100, u64::MAX - 1].map(|at| stage.phase_of(at)), [0, 1, 1]);
+        stage.storm_ended(200);
+        assert_eq!([99, 199, 200].map(|at| stage.phase_of(at)), [0, 1, 2]);
     }
 
     #[test]

@@ -48,7 +48,7 @@ fn workers_share_a_group() {
 fn what_makes_no_sense_is_said() {
     for (name, arguments, said) in [
         ("payload", "floor --payload 8", "at least 32 bytes"),
-        ("target", "group --target ws://localhost:1", "tcp://HOST:PORT"),
+        ("target", "group --target wss://localhost:1", "tcp://HOST:PORT"),
         ("members", "floor --members 0", "at least 1"),
         ("odd", "direct --connections 3", "even number"),
         ("nobody", "idle --connections 1 --target tcp://127.0.0.1:1 --duration 1", "is the server running"),

@@ -311,6 +311,31 @@ fn a_row_of_journals_must_be_whole() {
     assert!(damaged.refused().contains("1.jnl"));
 }
 
+/// A disk without room for a table, say: the thread ends, and fjall refuses everything from then on.
+#[test]
+fn what_a_thread_of_the_database_fails_at_does_not_fail_the_batch_under_way() {
+    let mut place = Place::with_batches(3);
+    place.options.memtable_bytes = 1;
+    let (mut database, _) = place.open().unwrap();
+    let tables = place.partition().join("keyspaces/1/tables");
+    let aside = tables.with_file_name("aside");
+    fs::rename(&tables, &aside).unwrap();
+    database.write(changes(4)).unwrap();
+    while !database.is_poisoned() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    database.sync().unwrap();
+    database.write(changes(5)).unwrap_err();
+    database.close();
+    database.cut_failed().unwrap();
+    fs::rename(&aside, &tables).unwrap();
+    database.reopen().unwrap();
+    expect_rows(&database, 4);
+    write(&mut database, 5);
+    drop(database);
+    place.expect(5);
+}
+
 /// fjall's issue 257: after a start with several sealed journals, writes halted for good.
 #[test]
 fn many_sealed_journals_do_not_halt_writes_and_are_deleted() {

@@ -129,7 +129,7 @@ impl Running {
             limit: 0,
             direction: Direction::forward,
         };
-        let asked = Asked { shard: 0, epoch: 1, read, gap: false, start: from };
+        let asked = Asked { shard: 0, epoch: 1, read, gap: false, start: from, taken_back: 0 };
         let place = self.place(log);
         let (durability, records_max, bytes_max) = (Durability::Fsync, 100, 1 << 20);
         let range = ReadRange { log, place, durability, from, to, records_max, bytes_max, backward: false, asked };

@@ -1,5 +1,7 @@
 //! What goes wrong with the disk, and when.
 
+use std::ffi::OsString;
+
 /// Why an operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskError {
@@ -18,10 +20,10 @@ pub enum DiskError {
 }
 
 /// What the disk did on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fired {
-    /// An fsync failed.
-    Sync,
+    /// The fsync failed of a file that has this name.
+    Sync(OsString),
     /// A write failed.
     Write,
     /// The power went at an operation that had been counted out.
@@ -74,15 +76,15 @@ impl Faults {
         Err(error)
     }
 
-    /// A sync of a file, before it is done.
+    /// A sync of a file that has this name, before it is done.
     ///
     /// # Errors
     /// The one that is armed.
-    pub fn sync(&mut self) -> Result<(), DiskError> {
+    pub fn sync(&mut self, name: impl FnOnce() -> OsString) -> Result<(), DiskError> {
         self.counted()?;
         let fails = counts_out(&mut self.sync);
         if fails {
-            self.fired.push(Fired::Sync);
+            self.fired.push(Fired::Sync(name()));
             return Err(DiskError::Io);
         }
         Ok(())
@@ -128,13 +130,16 @@ mod tests {
     #[test]
     fn the_kth_sync_fails_once() {
         let mut faults = Faults { sync: Some(2), ..Faults::default() };
-        assert_eq!([faults.sync(), faults.sync(), faults.sync()], [Ok(()), Err(DiskError::Io), Ok(())]);
+        let mut sync = |name: &str| faults.sync(|| name.into());
+        assert_eq!([sync("a"), sync("b"), sync("c")], [Ok(()), Err(DiskError::Io), Ok(())]);
+        assert_eq!(faults.fired, [Fired::Sync("b".into())]);
     }
 
     #[test]
     fn power_goes_at_its_operation_and_stays_away() {
         let mut faults = Faults { power: Some(2), ..Faults::default() };
-        assert_eq!([faults.write(), faults.sync(), faults.write()], [Ok(()), Err(DiskError::Io), Err(DiskError::Io)]);
+        let results = [faults.write(), faults.sync(|| "a".into()), faults.write()];
+        assert_eq!(results, [Ok(()), Err(DiskError::Io), Err(DiskError::Io)]);
         assert_eq!(faults.operation(), Err(DiskError::Io));
         assert_eq!(faults.fired, [Fired::Power]);
     }

@@ -8,7 +8,8 @@
 //!   alone does not make its name durable (ext4 would; POSIX and other file systems promise nothing). Of what is not synced, the
 //!   operations of each directory survive in their order up to a random one, as journaling file systems do it; a rename is whole or not at
 //!   all, but does not wait for the data of the file that it moves (the "zero length after rename" trap is in).
-//! - **A failed fsync** is not made good by a later one, as on Linux since ever: the error is told once, the pages count as clean.
+//! - **A failed fsync** is not made good by a later one, as on Linux since ever: the pages count as clean, and the error is told once to each
+//!   descriptor that was open then (fsync(2), since Linux 4.13).
 
 mod content;
 mod fault;
@@ -27,6 +28,8 @@ use names::Names;
 
 /// Number of a file or directory.
 pub type Ino = u64;
+/// Number of a descriptor.
+pub type Descriptor = u64;
 
 /// The directory in which all others are.
 pub const ROOT: Ino = 1;
@@ -55,9 +58,10 @@ pub struct Attributes {
 pub struct Disk {
     nodes: BTreeMap<Ino, Node>,
     names: Names,
-    /// How often each file is open.
-    open: BTreeMap<Ino, u64>,
-    next: Ino,
+    /// Descriptors: of which file, and whether an fsync through it has to tell that another one failed.
+    open: BTreeMap<Descriptor, (Ino, bool)>,
+    /// The next number of a file or a descriptor.
+    next: u64,
     rng: Rng,
     /// What is armed.
     pub faults: Faults,
@@ -131,12 +135,9 @@ impl Disk {
             Node::File(file) => file.now().allocated_bytes(),
             Node::Directory => 0,
         };
-        let linked = self.names.reachable();
-        self.nodes
-            .iter()
-            .filter(|(ino, _)| linked.contains(ino) || self.open.contains_key(ino))
-            .map(|(_, node)| of_node(node))
-            .sum()
+        let mut used = self.names.reachable();
+        used.extend(self.open.values().map(|(ino, _)| ino));
+        self.nodes.iter().filter(|(ino, _)| used.contains(ino)).map(|(_, node)| of_node(node)).sum()
     }
 
     /// Changes of data and names that no sync has covered.
@@ -232,23 +233,30 @@ impl Disk {
     /// Makes a file's data durable, or a directory's names.
     ///
     /// # Errors
-    /// An armed fault: then it is not known what of the data is durable.
-    pub fn sync(&mut self, ino: Ino) -> Result<(), DiskError> {
+    /// An armed fault: then it is not known what of the data is durable. Or one that was told to another descriptor.
+    pub fn sync(&mut self, ino: Ino, through: Option<Descriptor>) -> Result<(), DiskError> {
         if self.attributes(ino)?.is_directory {
             self.faults.counted()?;
             self.names.sync(ino);
             self.forget_unreachable();
             return Ok(());
         }
-        if let Err(error) = self.faults.sync() {
+        let names = &self.names;
+        if let Err(error) = self.faults.sync(|| names.name_of(ino).unwrap_or_default()) {
             let mut rng = self.rng.fork();
             if !self.faults.is_dead {
                 self.file(ino)?.sync_fails(&mut rng);
+                let others = self.open.iter_mut().filter(|&(&descriptor, &mut (of, _))| of == ino && Some(descriptor) != through);
+                others.for_each(|(_, (_, owes))| *owes = true);
             }
             return Err(error);
         }
         self.file(ino)?.sync();
-        Ok(())
+        let descriptor = through.and_then(|descriptor| self.open.get_mut(&descriptor));
+        match descriptor.is_some_and(|(_, owes)| std::mem::take(owes)) {
+            true => Err(DiskError::Io),
+            false => Ok(()),
+        }
     }
 
     fn file(&mut self, ino: Ino) -> Result<&mut File, DiskError> {
@@ -260,25 +268,23 @@ impl Disk {
     }
 
     /// A file is open: it stays although its name goes.
-    pub fn opened(&mut self, ino: Ino) {
-        *self.open.entry(ino).or_default() += 1;
+    pub fn opened(&mut self, ino: Ino) -> Descriptor {
+        let descriptor = self.next;
+        self.next += 1;
+        self.open.insert(descriptor, (ino, false));
+        descriptor
     }
 
     /// A file is closed.
-    pub fn closed(&mut self, ino: Ino) {
-        if let Some(count) = self.open.get_mut(&ino) {
-            *count -= 1;
-            if *count == 0 {
-                self.open.remove(&ino);
-            }
-        }
+    pub fn closed(&mut self, descriptor: Descriptor) {
+        self.open.remove(&descriptor);
     }
 
     /// Drops files that nothing can ever show again.
     fn forget_unreachable(&mut self) {
         let mut kept: BTreeSet<Ino> = self.names.reachable();
         kept.extend(self.names.reachable_after_loss());
-        kept.extend(self.open.keys());
+        kept.extend(self.open.values().map(|(ino, _)| ino));
         self.nodes.retain(|ino, _| kept.contains(ino));
     }
 

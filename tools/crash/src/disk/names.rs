@@ -59,6 +59,12 @@ impl Names {
         self.now.0.get(&directory).into_iter().flatten().map(|(name, &ino)| (name.clone(), ino)).collect()
     }
 
+    /// A name that a file has now.
+    pub fn name_of(&self, ino: Ino) -> Option<OsString> {
+        let mut entries = self.now.0.values().flatten();
+        entries.find_map(|(name, &other)| (other == ino).then(|| name.clone()))
+    }
+
     /// One operation, not durably.
     pub fn change(&mut self, edits: Vec<Edit>) {
         self.now.apply(&edits);

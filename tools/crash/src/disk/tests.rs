@@ -9,8 +9,8 @@ fn with_file(seed: u64) -> (Disk, Ino) {
     let mut disk = Disk::new(seed);
     let ino = disk.create(ROOT, name("a"), false).unwrap();
     disk.write(ino, 0, b"0123456789").unwrap();
-    disk.sync(ino).unwrap();
-    disk.sync(ROOT).unwrap();
+    disk.sync(ino, None).unwrap();
+    disk.sync(ROOT, None).unwrap();
     (disk, ino)
 }
 
@@ -36,7 +36,7 @@ fn a_name_without_a_sync_of_its_directory_may_be_lost_with_its_data() {
         let mut disk = Disk::new(seed);
         let ino = disk.create(ROOT, name("a"), false).unwrap();
         disk.write(ino, 0, b"x").unwrap();
-        disk.sync(ino).unwrap();
+        disk.sync(ino, None).unwrap();
         let names = after_loss(&mut disk);
         assert!(names.is_empty() || disk.read(ino, 0, 1).unwrap() == b"x");
         !names.is_empty()
@@ -51,7 +51,7 @@ fn a_rename_is_whole_or_not_at_all_and_does_not_wait_for_the_data() {
     for seed in 0..200 {
         let (mut disk, _) = with_file(seed);
         let temporary = disk.create(ROOT, name("t"), false).unwrap();
-        disk.sync(ROOT).unwrap();
+        disk.sync(ROOT, None).unwrap();
         disk.write(temporary, 0, b"new").unwrap();
         disk.rename((ROOT, name("t")), (ROOT, name("a"))).unwrap();
         let names = after_loss(&mut disk);
@@ -85,7 +85,7 @@ fn a_removed_file_comes_back_whole_if_its_removal_was_not_synced() {
         let (mut disk, ino) = with_file(seed);
         disk.remove(ROOT, name("a"), false).unwrap();
         let other = disk.create(ROOT, name("d"), true).unwrap();
-        disk.sync(other).unwrap();
+        disk.sync(other, None).unwrap();
         if after_loss(&mut disk).contains(&"a".to_owned()) {
             back += 1;
             assert_eq!(disk.read(ino, 0, 100).unwrap(), b"0123456789");
@@ -100,9 +100,9 @@ fn a_sync_of_one_directory_says_nothing_about_another() {
     for seed in 0..100 {
         let mut disk = Disk::new(seed);
         let directory = disk.create(ROOT, name("d"), true).unwrap();
-        disk.sync(ROOT).unwrap();
+        disk.sync(ROOT, None).unwrap();
         disk.create(directory, name("f"), false).unwrap();
-        disk.sync(ROOT).unwrap();
+        disk.sync(ROOT, None).unwrap();
         after_loss(&mut disk);
         lost += usize::from(disk.list(directory).unwrap().is_empty());
     }
@@ -112,13 +112,26 @@ fn a_sync_of_one_directory_says_nothing_about_another() {
 #[test]
 fn an_open_file_without_a_name_is_read_until_it_is_closed() {
     let (mut disk, ino) = with_file(1);
-    disk.opened(ino);
+    let descriptor = disk.opened(ino);
     disk.remove(ROOT, name("a"), false).unwrap();
-    disk.sync(ROOT).unwrap();
+    disk.sync(ROOT, None).unwrap();
     assert_eq!(disk.read(ino, 0, 1).unwrap(), b"0");
-    disk.closed(ino);
-    disk.sync(ROOT).unwrap();
+    disk.closed(descriptor);
+    disk.sync(ROOT, None).unwrap();
     assert_eq!(disk.read(ino, 0, 1), Err(DiskError::NotFound));
+}
+
+#[test]
+fn a_failed_sync_is_told_once_to_everybody_who_has_the_file_open() {
+    let (mut disk, ino) = with_file(1);
+    let [one, other] = [disk.opened(ino), disk.opened(ino)];
+    disk.faults.sync = Some(1);
+    assert_eq!(disk.sync(ino, Some(one)), Err(DiskError::Io));
+    let late = disk.opened(ino);
+    assert_eq!(disk.sync(ino, Some(one)), Ok(()));
+    assert_eq!(disk.sync(ino, Some(other)), Err(DiskError::Io));
+    assert_eq!([disk.sync(ino, Some(other)), disk.sync(ino, Some(late))], [Ok(()), Ok(())]);
+    assert_eq!(disk.faults.fired, [Fired::Sync("a".into())], "it is one failure");
 }
 
 #[test]
@@ -141,7 +154,7 @@ fn without_power_nothing_works_and_nothing_changes() {
     let (mut disk, ino) = with_file(3);
     disk.cut_power();
     assert_eq!(disk.write(ino, 0, b"x"), Err(DiskError::Io));
-    assert_eq!(disk.sync(ino), Err(DiskError::Io));
+    assert_eq!(disk.sync(ino, None), Err(DiskError::Io));
     assert_eq!(disk.create(ROOT, name("b"), false), Err(DiskError::Io));
     assert_eq!(disk.read(ino, 0, 1), Err(DiskError::Io));
     disk.power_up();

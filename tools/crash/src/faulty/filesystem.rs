@@ -19,7 +19,6 @@ use crate::disk::{Attributes, BLOCK_BYTES, Disk, DiskError};
 const REMEMBERED: Duration = Duration::from_secs(1);
 /// What a disk without a limit says that it has, in blocks: 64 GiB.
 const BLOCKS: u64 = (64 << 30) / BLOCK_BYTES;
-const NO_HANDLE: FileHandle = FileHandle(0);
 
 /// See the module.
 pub struct Filesystem {
@@ -180,11 +179,10 @@ impl fuser::Filesystem for Filesystem {
     fn open(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let opened = self.change(|disk| {
             disk.attributes(ino.0)?;
-            disk.opened(ino.0);
-            Ok(())
+            Ok(disk.opened(ino.0))
         });
         match opened {
-            Ok(()) => reply.opened(NO_HANDLE, FopenFlags::empty()),
+            Ok(descriptor) => reply.opened(FileHandle(descriptor), FopenFlags::empty()),
             Err(error) => reply.error(error),
         }
     }
@@ -192,11 +190,12 @@ impl fuser::Filesystem for Filesystem {
     fn create(&self, _: &Request, parent: INodeNo, name: &OsStr, _mode: u32, _umask: u32, _flags: i32, reply: ReplyCreate) {
         let created = self.change(|disk| {
             let ino = disk.create(parent.0, name, false)?;
-            disk.opened(ino);
-            disk.attributes(ino)
+            Ok((disk.attributes(ino)?, disk.opened(ino)))
         });
         match created {
-            Ok(attributes) => reply.created(&REMEMBERED, &attr(&attributes), Generation(0), NO_HANDLE, FopenFlags::empty()),
+            Ok((attributes, descriptor)) => {
+                reply.created(&REMEMBERED, &attr(&attributes), Generation(0), FileHandle(descriptor), FopenFlags::empty());
+            }
             Err(error) => reply.error(error),
         }
     }
@@ -243,23 +242,23 @@ impl fuser::Filesystem for Filesystem {
     fn release(
         &self,
         _: &Request,
-        ino: INodeNo,
-        _: FileHandle,
+        _: INodeNo,
+        handle: FileHandle,
         _: OpenFlags,
         _: Option<LockOwner>,
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        self.disk().closed(ino.0);
+        self.disk().closed(handle.0);
         reply.ok();
     }
 
-    fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        done(self.change(|disk| disk.sync(ino.0)), reply);
+    fn fsync(&self, _: &Request, ino: INodeNo, handle: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        done(self.change(|disk| disk.sync(ino.0, Some(handle.0))), reply);
     }
 
     fn fsyncdir(&self, _: &Request, ino: INodeNo, _: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        done(self.change(|disk| disk.sync(ino.0)), reply);
+        done(self.change(|disk| disk.sync(ino.0, None)), reply);
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {

@@ -86,6 +86,7 @@ fn power_takes(seed: u64) -> bool {
 fn faults_reach_the_program() {
     let Some(scratch) = scratch("faults", 3) else { return };
     let file = File::create(scratch.at.join("a")).unwrap();
+    let other = File::open(scratch.at.join("a")).unwrap();
     scratch.mounted.arm(Faults { write: Some((2, 1, DiskError::NoSpace)), sync: Some(2), ..Faults::default() });
     file.write_all_at(b"x", 0).unwrap();
     assert_eq!(file.write_all_at(b"y", 1).unwrap_err().raw_os_error(), Some(28));
@@ -93,7 +94,8 @@ fn faults_reach_the_program() {
     file.sync_all().unwrap();
     assert_eq!(file.sync_all().unwrap_err().raw_os_error(), Some(5));
     file.sync_all().unwrap();
-    assert_eq!(scratch.fired.try_iter().collect::<Vec<_>>(), [Fired::Write, Fired::Sync]);
+    assert_eq!(other.sync_data().unwrap_err().raw_os_error(), Some(5), "each descriptor is told");
+    assert_eq!(scratch.fired.try_iter().collect::<Vec<_>>(), [Fired::Write, Fired::Sync("a".into())]);
 }
 
 /// What fjall said that it has persisted is there after the power went at any operation, in recovery too.

@@ -1,11 +1,13 @@
 //! What hits the server in a cycle, and how it must stand it.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use campanile_client::{Client, Options as ClientOptions, Publish};
 use fastrand::Rng;
 
-use super::{BACK_TIMEOUT, END_TIMEOUT, End, Event, Failure, Run, of_server};
+use super::{BACK_TIMEOUT, END_TIMEOUT, End, Event, Failure, PUBLISHER_TIMEOUT, Run, of_server};
 use crate::disk::{BLOCK_BYTES, DiskError, Faults, Fired};
 use crate::entry::{Entry, fingerprint};
 use crate::options::{FaultMode, Options};
@@ -13,6 +15,12 @@ use crate::process::Start;
 
 /// How long an operation of the disk may take before the power goes in its middle, as that of a slow disk does.
 const OPERATION_MS_MAX: u64 = 20;
+
+/// By these files a server knows what it has acknowledged: whatever it does when their sync has failed is built on nothing. What is in any other
+/// file is in journals too as long as it has not been synced.
+fn vouches(name: &OsStr) -> bool {
+    name == "mark" || Path::new(name).extension().is_some_and(|extension| extension == "jnl")
+}
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +102,7 @@ impl Run {
             Blow::PowerAtOperation => {
                 self.hold_without_power();
                 self.arm(Faults { power: Some(rng.u64(1..=60)), ..Faults::default() });
-                if self.wait_for_fault(Fired::Power) {
+                if self.wait_for_fault(|fired| *fired == Fired::Power).is_some() {
                     // The disk had been at it for a while when the power went. No condition tells when a server has done what it should
                     // not do meanwhile.
                     std::thread::sleep(Duration::from_millis(rng.u64(0..=OPERATION_MS_MAX)));
@@ -102,7 +110,10 @@ impl Run {
                 self.lose_power()?
             }
             Blow::PowerTwice => self.lose_power_twice(rng)?,
-            Blow::Sync => self.fail_a_sync(rng)?,
+            Blow::Sync => match self.fail_a_sync(rng)? {
+                Some(struck) => struck,
+                None => return self.stands_it(cycle),
+            },
             Blow::Write => return self.fail_writes(rng, cycle),
             Blow::Full => return self.fill_the_disk(rng, cycle),
         };
@@ -159,19 +170,19 @@ impl Run {
         }
     }
 
-    /// Waits until a fault has fired; false if the publisher was done before.
-    fn wait_for_fault(&self, wanted: Fired) -> bool {
+    /// Waits until a fault has fired; `None` if the publisher was done before.
+    fn wait_for_fault(&self, wanted: impl Fn(&Fired) -> bool) -> Option<Fired> {
         let deadline = Instant::now() + END_TIMEOUT;
         loop {
             match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Event::Fired(fired)) if fired == wanted => return true,
+                Ok(Event::Fired(fired)) if wanted(&fired) => return Some(fired),
                 Ok(Event::Said(word)) if word == "done" || word == "ended" => {
                     // Whoever waits for this word next shall hear it.
                     let _ = self.sender.send(Event::Said(word));
-                    return false;
+                    return None;
                 }
                 Ok(_) => {}
-                Err(_) => return false,
+                Err(_) => return None,
             }
         }
     }
@@ -224,17 +235,23 @@ impl Run {
     }
 
     /// An fsync fails: the server must end by itself, with a reason and a status that is not 0. What a disk does then is lose what was not
-    /// synced.
-    fn fail_a_sync(&mut self, rng: &mut Rng) -> Result<Result<(), super::Violation>, Failure> {
+    /// synced. `None`: it may go on, since the file vouches for nothing, and does.
+    fn fail_a_sync(&mut self, rng: &mut Rng) -> Result<Option<Result<(), super::Violation>>, Failure> {
         let said_before = self.place.length("server.stderr");
         self.arm(Faults { sync: Some(rng.u64(1..=4)), ..Faults::default() });
-        if !self.wait_for_fault(Fired::Sync) {
+        let Some(Fired::Sync(name)) = self.wait_for_fault(|fired| matches!(fired, Fired::Sync(_))) else {
             // The traffic was over before the fsync came.
-            return self.lose_power();
-        }
+            return self.lose_power().map(Some);
+        };
         self.report.faults += 1;
+        if !vouches(&name) && self.goes_on() {
+            return Ok(None);
+        }
         let status = self.server.as_mut().and_then(|server| server.ends(END_TIMEOUT));
-        let expected = "it ends by itself after a failed fsync, with a reason on stderr and a status that is not 0";
+        let expected = format!(
+            "it ends by itself after a failed fsync of {}, with a reason on stderr and a status that is not 0",
+            name.display()
+        );
         let seen = match status {
             None => Some(format!("it lives after {END_TIMEOUT:?}")),
             Some(status) if status.code().is_none_or(|code| code == 0) => Some(status.to_string()),
@@ -242,17 +259,32 @@ impl Run {
             Some(_) => None,
         };
         if let Some(seen) = seen {
-            return Ok(Err(of_server(expected, seen)));
+            return Ok(Some(Err(of_server(&expected, seen))));
         }
         self.server = None;
-        self.lose_power()
+        self.lose_power().map(Some)
+    }
+
+    /// Whether the server gives all answers without having ended.
+    fn goes_on(&mut self) -> bool {
+        const LOOK: Duration = Duration::from_millis(5);
+        let deadline = Instant::now() + PUBLISHER_TIMEOUT;
+        while Instant::now() < deadline && self.server.as_mut().is_some_and(|server| server.status().is_none()) {
+            if let Ok(Event::Said(word)) = self.events.recv_timeout(LOOK)
+                && (word == "done" || word == "ended")
+            {
+                let _ = self.sender.send(Event::Said(word));
+                return true;
+            }
+        }
+        false
     }
 
     /// Some writes fail: clients are told so, and the server comes back by itself.
     fn fail_writes(&mut self, rng: &mut Rng, cycle: u64) -> Result<End, Failure> {
         let error = if rng.bool() { DiskError::Io } else { DiskError::NoSpace };
         self.arm(Faults { write: Some((rng.u64(1..=6), rng.u64(1..=3), error)), ..Faults::default() });
-        if self.wait_for_fault(Fired::Write) {
+        if self.wait_for_fault(|fired| *fired == Fired::Write).is_some() {
             self.report.faults += 1;
         }
         self.stands_it(cycle)

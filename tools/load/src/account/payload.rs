@@ -13,9 +13,11 @@ pub struct Header {
     pub run: u32,
     /// Index of the publishing connection.
     pub publisher: u32,
-    /// The place that the message has in its publisher's window.
+    /// The place that the message has in its publisher's window, below [`super::WINDOW_MAX`].
     pub place: u32,
-    /// 0, 1, 2 ... per publisher, or per publisher and receiver where each message has another one. Each attempt has its own number; a
+    /// Number of the conversation in the plan; 0 where the plan does not number them.
+    pub channel: u32,
+    /// 0, 1, 2 ... per publisher, or per publisher and conversation where he speaks in several; 48 bits. Each attempt has its own number; a
     /// refused one leaves a hole on purpose.
     pub seq: u64,
     /// When it was meant to be sent, in ns since the run's origin, the same clock on all workers.
@@ -31,8 +33,9 @@ impl Header {
         body[0..4].copy_from_slice(&MAGIC.to_le_bytes());
         body[4..8].copy_from_slice(&self.run.to_le_bytes());
         body[8..12].copy_from_slice(&self.publisher.to_le_bytes());
-        body[12..16].copy_from_slice(&self.place.to_le_bytes());
-        body[16..24].copy_from_slice(&self.seq.to_le_bytes());
+        body[12..14].copy_from_slice(&(self.place as u16).to_le_bytes());
+        body[14..18].copy_from_slice(&self.channel.to_le_bytes());
+        body[18..24].copy_from_slice(&self.seq.to_le_bytes()[..6]);
         body[24..32].copy_from_slice(&self.intended_ns.to_le_bytes());
     }
 
@@ -44,8 +47,9 @@ impl Header {
         (word(0) == MAGIC && word(4) == run).then(|| Header {
             run,
             publisher: word(8),
-            place: word(12),
-            seq: long(16),
+            place: word(12) & 0xFFFF,
+            channel: word(14),
+            seq: long(16) >> 16,
             intended_ns: long(24),
         })
     }
@@ -57,7 +61,8 @@ mod tests {
 
     #[test]
     fn a_header_is_read_as_it_was_written_and_only_in_its_run() {
-        let header = Header { run: 7, publisher: 3, place: 15, seq: u64::MAX - 1, intended_ns: 1 << 40 };
+        let header =
+            Header { run: 7, publisher: 3, place: 65_535, channel: 1 << 31 | 5, seq: (1 << 48) - 2, intended_ns: 1 << 40 };
         let mut body = vec![0xAA; 40];
         header.write(&mut body);
         assert_eq!(Header::read(&body, 7), Some(header));

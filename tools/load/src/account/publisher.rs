@@ -22,6 +22,8 @@ pub struct Attempt {
     pub place: u32,
     /// For [`super::Header::seq`].
     pub seq: u64,
+    /// For [`super::Header::channel`].
+    pub channel: u32,
     /// For [`super::Header::intended_ns`].
     pub intended_ns: u64,
 }
@@ -31,6 +33,13 @@ impl Attempt {
     pub fn reference(&self) -> u64 {
         (self.seq + 1) << PLACE_BITS | u64::from(self.place)
     }
+}
+
+/// A message that waits to be sent.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    intended_ns: u64,
+    channel: u32,
 }
 
 /// One publishing connection's messages.
@@ -43,8 +52,13 @@ pub struct Publisher {
     /// By place: what holds it, and whether the answer is still to come.
     places: Vec<Option<(Attempt, bool)>>,
     free: Vec<u32>,
-    /// Intended times of messages that fell due, or were refused for now, and are not on their way.
-    waiting: VecDeque<u64>,
+    /// Messages that fell due, or were refused for now, and are not on their way.
+    waiting: VecDeque<Due>,
+    /// Messages that had no answer when their connection ended: they are sent again as they were, one at a time and before all others, because
+    /// nobody knows which of them were taken.
+    unknown: VecDeque<Attempt>,
+    /// One of them is on its way.
+    asking: Option<Attempt>,
     held_until_ns: u64,
     next_seq: u64,
 }
@@ -59,27 +73,55 @@ impl Publisher {
             places: Vec::new(),
             free: Vec::new(),
             waiting: VecDeque::new(),
+            unknown: VecDeque::new(),
+            asking: None,
             held_until_ns: 0,
             next_seq: 0,
         }
     }
 
     /// A message falls due (open loop).
-    pub fn due(&mut self, intended_ns: u64) {
-        self.waiting.push_back(intended_ns);
+    pub fn due(&mut self, intended_ns: u64, channel: u32) {
+        self.waiting.push_back(Due { intended_ns, channel });
+    }
+
+    /// The connection ended; there will be another one.
+    pub fn disconnected(&mut self) {
+        let mut lost: Vec<Attempt> =
+            self.places.iter().flatten().filter(|(_, open)| *open).map(|(attempt, _)| *attempt).collect();
+        lost.sort_unstable_by_key(|attempt| attempt.seq);
+        self.unknown = lost.into();
+        self.asking = None;
+        self.unanswered = 0;
+    }
+
+    /// It is there.
+    pub fn connected(&mut self, window: u32) {
+        self.unanswered_max = window.clamp(1, WINDOW_MAX);
+    }
+
+    /// A message that must be sent again with the same idempotency key, if it is time for one.
+    pub fn next_again(&mut self, now_ns: u64) -> Option<Attempt> {
+        if now_ns < self.held_until_ns || self.asking.is_some() {
+            return None;
+        }
+        self.asking = self.unknown.pop_front();
+        self.unanswered += u32::from(self.asking.is_some());
+        self.asking
     }
 
     /// The next message that may leave at `now_ns`, if any. Its place is taken from now on.
     pub fn next(&mut self, now_ns: u64) -> Option<Attempt> {
-        if now_ns < self.held_until_ns || self.unanswered >= self.unanswered_max {
+        let is_unsure = self.asking.is_some() || !self.unknown.is_empty();
+        if now_ns < self.held_until_ns || self.unanswered >= self.unanswered_max || is_unsure {
             return None;
         }
-        let intended_ns = match self.waiting.pop_front() {
-            Some(intended_ns) => intended_ns,
-            None if self.has_room() => now_ns,
+        let due = match self.waiting.pop_front() {
+            Some(due) => due,
+            None if self.has_room() => Due { intended_ns: now_ns, channel: 0 },
             None => return None,
         };
-        Some(self.begin(intended_ns))
+        Some(self.begin(due))
     }
 
     /// Messages that wait keep their part of the window.
@@ -90,12 +132,12 @@ impl Publisher {
         }
     }
 
-    fn begin(&mut self, intended_ns: u64) -> Attempt {
+    fn begin(&mut self, due: Due) -> Attempt {
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() as u32 - 1
         });
-        let attempt = Attempt { place, seq: self.next_seq, intended_ns };
+        let attempt = Attempt { place, seq: self.next_seq, channel: due.channel, intended_ns: due.intended_ns };
         self.next_seq += 1;
         self.unanswered += 1;
         self.places[place as usize] = Some((attempt, true));
@@ -105,6 +147,7 @@ impl Publisher {
     /// The server acknowledged. Open loop: the place is free; closed loop: [`Self::finished`] will free it.
     pub fn acked(&mut self, reference: u64) -> Option<Attempt> {
         let attempt = self.answered(reference)?;
+        self.asking.take_if(|asking| *asking == attempt);
         if self.pace == Pace::Rate {
             self.finished(attempt.place);
         }
@@ -112,11 +155,19 @@ impl Publisher {
     }
 
     /// The server refused. With `again_ns` the message waits, in front of all others, and nothing is sent before that time.
+    ///
+    /// None: it had been sent before, and was perhaps taken then. Nothing is known by this answer, and it is asked again.
     pub fn refused(&mut self, reference: u64, again_ns: Option<u64>) -> Option<Attempt> {
         let attempt = self.answered(reference)?;
+        if let Some(asked) = self.asking.take_if(|asking| *asking == attempt) {
+            self.places[asked.place as usize] = Some((asked, true));
+            self.unknown.push_front(asked);
+            self.hold(again_ns.unwrap_or(0));
+            return None;
+        }
         self.finished(attempt.place);
         if let Some(again_ns) = again_ns {
-            self.waiting.push_front(attempt.intended_ns);
+            self.waiting.push_front(Due { intended_ns: attempt.intended_ns, channel: attempt.channel });
             self.hold(again_ns);
         }
         Some(attempt)
@@ -154,6 +205,11 @@ impl Publisher {
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
+
+    /// Forgets them, and says how many they were.
+    pub fn give_up_waiting(&mut self) -> usize {
+        std::mem::take(&mut self.waiting).len()
+    }
 }
 
 #[cfg(test)]
@@ -172,7 +228,7 @@ mod tests {
         assert_eq!(p.acked(first[1].reference()), Some(first[1]));
         assert_eq!(p.next(20), None, "acknowledged, but not all deliveries were read");
         p.finished(1);
-        assert_eq!(drain(&mut p, 30), [Attempt { place: 1, seq: 3, intended_ns: 30 }]);
+        assert_eq!(drain(&mut p, 30), [Attempt { place: 1, seq: 3, channel: 0, intended_ns: 30 }]);
     }
 
     #[test]
@@ -204,20 +260,42 @@ mod tests {
         p.refused(sent[0].reference(), Some(50));
         assert_eq!(p.next(49), None);
         assert_eq!(p.held_until_ns(49), Some(50));
-        assert_eq!(drain(&mut p, 60), [Attempt { place: 0, seq: 2, intended_ns: 5 }]);
+        assert_eq!(drain(&mut p, 60), [Attempt { place: 0, seq: 2, channel: 0, intended_ns: 5 }]);
         p.refused(sent[1].reference(), None);
-        assert_eq!(drain(&mut p, 70), [Attempt { place: 1, seq: 3, intended_ns: 70 }]);
+        assert_eq!(drain(&mut p, 70), [Attempt { place: 1, seq: 3, channel: 0, intended_ns: 70 }]);
     }
 
     #[test]
     fn an_open_loop_sends_what_is_due_with_the_time_it_was_due() {
         let mut p = Publisher::new(Pace::Rate, 2);
         assert_eq!(p.next(100), None);
-        (1..=3).for_each(|t| p.due(t));
+        (1..=3).for_each(|t| p.due(t, 7));
         let sent = drain(&mut p, 100);
         assert_eq!(sent.iter().map(|a| a.intended_ns).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(p.waiting(), 1);
         p.acked(sent[0].reference());
-        assert_eq!(p.next(200).map(|a| (a.intended_ns, a.place)), Some((3, 0)));
+        assert_eq!(p.next(200).map(|a| (a.intended_ns, a.place, a.channel)), Some((3, 0, 7)));
+    }
+
+    #[test]
+    fn what_had_no_answer_is_asked_again_as_it_was_one_by_one_and_first() {
+        let mut p = Publisher::new(Pace::Rate, 10);
+        (1..=4).for_each(|t| p.due(t, t as u32));
+        let sent = drain(&mut p, 5);
+        p.acked(sent[1].reference());
+        p.due(6, 6);
+        p.disconnected();
+        p.connected(10);
+        assert_eq!((p.next(7), p.next_again(7), p.next_again(7)), (None, Some(sent[0]), None));
+        assert_eq!(p.acked(sent[0].reference()), Some(sent[0]));
+        assert_eq!((p.next_again(8), p.next(8)), (Some(sent[2]), None));
+        assert_eq!(p.refused(sent[2].reference(), Some(50)), None, "it may have been taken the first time");
+        assert_eq!((p.next_again(49), p.next_again(50)), (None, Some(sent[2])));
+        assert_eq!(p.acked(sent[2].reference()), Some(sent[2]));
+        assert_eq!(p.next_again(51), Some(sent[3]));
+        p.disconnected();
+        assert_eq!(p.next_again(52), Some(sent[3]), "the connection ended again");
+        assert_eq!(p.acked(sent[3].reference()), Some(sent[3]));
+        assert_eq!((p.next_again(53), p.next(53).map(|a| (a.channel, a.seq))), (None, Some((6, 4))));
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use hdrhistogram::Histogram;
 
-use super::{Arrival, Attempt, Verified};
+use super::{Arrival, Attempt, TrafficTally, Verified};
 
 /// Longest latency that is told apart, in ns (one hour).
 const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
@@ -22,12 +22,16 @@ pub struct Tally {
     pub acked: u64,
     /// Deliveries read, each message once per receiver (all).
     pub read: u64,
+    /// Deliveries that should be read: the receivers of all publishes that were not refused (all).
+    pub expected: u64,
     /// Publishes sent and not refused (measured).
     pub sent_measured: u64,
     /// Acks (measured).
     pub acked_measured: u64,
     /// Deliveries (measured).
     pub delivered_measured: u64,
+    /// Deliveries that should be read (measured).
+    pub expected_measured: u64,
     /// Deliveries seen before (all).
     pub duplicated: u64,
     /// Deliveries that came after a later one (all).
@@ -64,19 +68,29 @@ pub struct Tally {
     pub latency: Histogram<u64>,
     /// Intended send to ack read, ns (measured).
     pub ack_latency: Histogram<u64>,
+    /// Open loop: how long after its time a message was given to its publisher, ns (measured).
+    pub lateness: Histogram<u64>,
+    /// What traffic counts besides.
+    pub traffic: TrafficTally,
+}
+
+/// For latencies of up to an hour.
+pub(super) fn latencies() -> Histogram<u64> {
+    Histogram::new_with_max(LATENCY_NS_MAX, 3).expect("one hour in ns with 3 digits is allowed")
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        let histogram = || Histogram::new_with_max(LATENCY_NS_MAX, 3).expect("one hour in ns with 3 digits is allowed");
         Tally {
             attempts: 0,
             refused: 0,
             acked: 0,
             read: 0,
+            expected: 0,
             sent_measured: 0,
             acked_measured: 0,
             delivered_measured: 0,
+            expected_measured: 0,
             duplicated: 0,
             out_of_order: 0,
             unexpected: 0,
@@ -88,22 +102,28 @@ impl Default for Tally {
             disconnects: 0,
             server_window: None,
             stall_ns: 0,
-            catch_up: histogram(),
-            caught_up_after: histogram(),
-            reads: histogram(),
+            catch_up: latencies(),
+            caught_up_after: latencies(),
+            reads: latencies(),
             wrong_pages: 0,
             verified: Verified::default(),
-            latency: histogram(),
-            ack_latency: histogram(),
+            latency: latencies(),
+            ack_latency: latencies(),
+            lateness: latencies(),
+            traffic: TrafficTally::default(),
         }
     }
 }
 
 impl Tally {
-    /// A publish was sent.
-    pub fn sent(&mut self, intended_ns: u64, measured: &Range<u64>) {
+    /// A publish with so many receivers was sent.
+    pub fn sent(&mut self, intended_ns: u64, receivers: u32, measured: &Range<u64>) {
         self.attempts += 1;
-        self.sent_measured += u64::from(measured.contains(&intended_ns));
+        self.expected += u64::from(receivers);
+        if measured.contains(&intended_ns) {
+            self.sent_measured += 1;
+            self.expected_measured += u64::from(receivers);
+        }
     }
 
     /// A publish was acknowledged at `now_ns`.
@@ -116,9 +136,13 @@ impl Tally {
     }
 
     /// A publish was refused: it was not sent, as far as anyone but its sender knows.
-    pub fn refused(&mut self, attempt: Attempt, measured: &Range<u64>) {
+    pub fn refused(&mut self, attempt: Attempt, receivers: u32, measured: &Range<u64>) {
         self.refused += 1;
-        self.sent_measured -= u64::from(measured.contains(&attempt.intended_ns));
+        self.expected -= u64::from(receivers);
+        if measured.contains(&attempt.intended_ns) {
+            self.sent_measured -= 1;
+            self.expected_measured -= u64::from(receivers);
+        }
     }
 
     /// A delivery was read at `now_ns`. Says whether it counts, which a duplicate does not.
@@ -160,9 +184,11 @@ impl Tally {
         self.refused += other.refused;
         self.acked += other.acked;
         self.read += other.read;
+        self.expected += other.expected;
         self.sent_measured += other.sent_measured;
         self.acked_measured += other.acked_measured;
         self.delivered_measured += other.delivered_measured;
+        self.expected_measured += other.expected_measured;
         self.duplicated += other.duplicated;
         self.out_of_order += other.out_of_order;
         self.unexpected += other.unexpected;
@@ -186,21 +212,18 @@ impl Tally {
             (&mut self.catch_up, &other.catch_up),
             (&mut self.caught_up_after, &other.caught_up_after),
             (&mut self.reads, &other.reads),
+            (&mut self.latency, &other.latency),
+            (&mut self.ack_latency, &other.ack_latency),
+            (&mut self.lateness, &other.lateness),
         ] {
             own.add(other).expect("both have the same range");
         }
-        self.latency.add(&other.latency).expect("both have the same range");
-        self.ack_latency.add(&other.ack_latency).expect("both have the same range");
-    }
-
-    /// Deliveries that should have been read, when each message has `fan_out` receivers (all).
-    pub fn expected(&self, fan_out: u64) -> u64 {
-        (self.attempts - self.refused) * fan_out
+        self.traffic.add(&other.traffic);
     }
 
     /// Deliveries that never came (all).
-    pub fn lost(&self, fan_out: u64) -> u64 {
-        self.expected(fan_out).saturating_sub(self.read)
+    pub fn lost(&self) -> u64 {
+        self.expected.saturating_sub(self.read)
     }
 }
 
@@ -211,36 +234,36 @@ mod tests {
     const MEASURED: Range<u64> = 100..200;
 
     fn attempt(intended_ns: u64) -> Attempt {
-        Attempt { place: 0, seq: 0, intended_ns }
+        Attempt { place: 0, seq: 0, channel: 0, intended_ns }
     }
 
     #[test]
     fn only_measured_messages_make_figures_but_all_can_be_lost() {
         let mut t = Tally::default();
         for intended in [50, 150, 250] {
-            t.sent(intended, &MEASURED);
+            t.sent(intended, 1, &MEASURED);
             t.acked(attempt(intended), 300, &MEASURED);
         }
         assert!(t.delivered(Arrival::InOrder, 150, 350, &MEASURED));
         assert!(!t.delivered(Arrival::Duplicate, 150, 360, &MEASURED));
-        assert_eq!((t.sent_measured, t.acked_measured, t.delivered_measured), (1, 1, 1));
-        assert_eq!((t.lost(1), t.duplicated, t.acked), (2, 1, 3));
+        assert_eq!((t.sent_measured, t.acked_measured, t.delivered_measured, t.expected_measured), (1, 1, 1, 1));
+        assert_eq!((t.lost(), t.duplicated, t.acked), (2, 1, 3));
         assert_eq!((t.latency.len(), t.latency.max()), (1, 200));
     }
 
     #[test]
     fn a_refused_publish_is_neither_sent_nor_lost() {
         let mut t = Tally::default();
-        t.sent(150, &MEASURED);
-        t.refused(attempt(150), &MEASURED);
-        assert_eq!((t.sent_measured, t.expected(5), t.lost(5)), (0, 0, 0));
+        t.sent(150, 5, &MEASURED);
+        t.refused(attempt(150), 5, &MEASURED);
+        assert_eq!((t.sent_measured, t.expected, t.expected_measured, t.lost()), (0, 0, 0, 0));
     }
 
     #[test]
     fn sums_are_over_all_workers() {
         let mut a = Tally::default();
         let mut b = Tally::default();
-        a.sent(150, &MEASURED);
+        a.sent(150, 1, &MEASURED);
         b.delivered(Arrival::OutOfOrder, 150, 160, &MEASURED);
         b.error(200);
         b.window(8);

@@ -22,6 +22,43 @@ pub struct Tracker {
 }
 
 impl Tracker {
+    /// Numbers from `first` on; all below count as seen.
+    pub fn from(first: u64) -> Tracker {
+        Tracker { next: first, holes: Vec::new() }
+    }
+
+    /// Up to where nothing is missing: the lowest number that was not seen.
+    pub fn complete_to(&self) -> u64 {
+        self.holes.first().map_or(self.next, |hole| hole.start)
+    }
+
+    /// Numbers below `end` that were not seen.
+    pub fn missing_below(&self, end: u64) -> u64 {
+        let of_hole = |hole: &Range<u64>| hole.end.min(end).saturating_sub(hole.start);
+        self.holes.iter().map(of_hole).sum::<u64>() + end.saturating_sub(self.next)
+    }
+
+    /// Numbers that were passed over and not seen.
+    pub fn missing(&self) -> u64 {
+        self.missing_below(self.next)
+    }
+
+    /// Takes a whole range, whatever of it was seen.
+    pub fn take_range(&mut self, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        if range.end > self.next {
+            if range.start > self.next {
+                self.holes.push(self.next..range.start);
+            }
+            self.next = range.end;
+        }
+        let rest = |hole: Range<u64>| [hole.start..hole.end.min(range.start), hole.start.max(range.end)..hole.end];
+        let holes = std::mem::take(&mut self.holes);
+        self.holes = holes.into_iter().flat_map(rest).filter(|hole| !hole.is_empty()).collect();
+    }
+
     /// Takes a number.
     pub fn take(&mut self, seq: u64) -> Arrival {
         if seq == self.next {
@@ -70,6 +107,24 @@ mod tests {
     #[test]
     fn a_late_number_is_out_of_order_once_and_a_duplicate_then() {
         assert_eq!(arrivals(&[0, 3, 2, 1, 2, 4]), [InOrder, InOrder, OutOfOrder, OutOfOrder, Duplicate, InOrder]);
+    }
+
+    #[test]
+    fn ranges_fill_what_they_cover() {
+        let mut tracker = Tracker::from(5);
+        assert_eq!((tracker.complete_to(), tracker.take(4)), (5, Duplicate));
+        tracker.take_range(5..8);
+        tracker.take_range(12..14);
+        assert_eq!(
+            (tracker.complete_to(), tracker.missing(), tracker.missing_below(10), tracker.missing_below(20)),
+            (8, 4, 2, 10)
+        );
+        tracker.take_range(9..11);
+        assert_eq!(tracker.holes, [8..9, 11..12]);
+        tracker.take_range(3..30);
+        assert_eq!((tracker.complete_to(), tracker.missing()), (30, 0));
+        tracker.take_range(7..7);
+        assert_eq!(tracker.complete_to(), 30);
     }
 
     #[test]

@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn message(seq: u64, mark: u64) -> Found {
-        let header = Some(Header { run: 1, publisher: 0, place: 0, seq: mark, intended_ns: 0 });
+        let header = Some(Header { run: 1, publisher: 0, place: 0, channel: 0, seq: mark, intended_ns: 0 });
         Found { epoch: 7, seq, message: Some(FoundMessage { mark, header }) }
     }
 

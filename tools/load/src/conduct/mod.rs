@@ -3,9 +3,9 @@
 mod minutes;
 mod run;
 mod stock;
+mod storm;
 
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock, mpsc};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::account::{Board, Pace, Tally};
+use crate::dress::Target;
 use crate::error::Failure;
 use crate::machine;
 use crate::options::{Settings, check_descriptors};
@@ -22,10 +23,13 @@ use crate::worker::{self, Crew, Post};
 
 pub use minutes::Minutes;
 pub use run::{Memory, Outcome, conduct};
+
 pub use stock::{Backlog, ColdReads, Half, backlog, cold};
 
 /// How often a step is looked at to see whether it is over.
 const LOOK: Duration = Duration::from_millis(5);
+/// Pings while nothing goes on.
+const CALM: Duration = Duration::from_secs(2);
 /// Rest before memory is read, so that the server has finished what logins leave behind.
 const REST: Duration = Duration::from_secs(1);
 
@@ -47,10 +51,10 @@ pub struct Meters {
 }
 
 /// What is watched of the server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Watched {
     /// Where it is.
-    pub target: SocketAddr,
+    pub target: Target,
     /// Its process.
     pub pid: Option<u32>,
 }
@@ -69,11 +73,12 @@ fn with_crew<R>(
     if let Some(cpu) = settings.cpus.first() {
         machine::pin(*cpu)?;
     }
-    let (crew, letters) = crew(plan, settings, server.target)?;
+    let Watched { target, pid } = server;
+    let (crew, letters) = crew(plan, settings, target)?;
     let (result, tally) = thread::scope(|scope| {
         let crew = &crew;
         let shown = Shown { terminal: std::io::stderr().is_terminal(), ..Shown::default() };
-        let mut conductor = Conductor { crew, server, workers: Vec::new(), shown };
+        let mut conductor = Conductor { crew, pid, workers: Vec::new(), shown };
         for (id, letters) in letters.into_iter().enumerate() {
             conductor.workers.push(scope.spawn(move || worker::run(crew, id as u32, letters)));
         }
@@ -90,7 +95,7 @@ fn with_crew<R>(
 
 type Letters = Vec<mpsc::Receiver<worker::Finished>>;
 
-fn crew(plan: Plan, settings: &Settings, target: SocketAddr) -> Result<(Crew, Letters), Failure> {
+fn crew(plan: Plan, settings: &Settings, target: Target) -> Result<(Crew, Letters), Failure> {
     let mut posts = Vec::new();
     let mut all_letters = Vec::new();
     for _ in 0..plan.workers {
@@ -108,7 +113,8 @@ fn crew(plan: Plan, settings: &Settings, target: SocketAddr) -> Result<(Crew, Le
 
 struct Conductor<'scope, 'a> {
     crew: &'a Crew,
-    server: Watched,
+    /// The server's process.
+    pid: Option<u32>,
     workers: Vec<ScopedJoinHandle<'scope, Result<Tally, Failure>>>,
     shown: Shown,
 }
@@ -169,7 +175,7 @@ impl Conductor<'_, '_> {
     }
 
     fn rss(&self) -> Result<Option<u64>, Failure> {
-        self.server.pid.map(machine::rss_bytes).transpose()
+        self.pid.map(machine::rss_bytes).transpose()
     }
 
     fn meters(&self) -> Result<Meters, Failure> {
@@ -181,7 +187,7 @@ impl Conductor<'_, '_> {
         Ok(Meters {
             at_ns,
             server_cores_s: server_cpus.map(|cpus| machine::busy_s(cpus, at_s)).transpose()?,
-            server_process_s: self.server.pid.map(machine::process_s).transpose()?,
+            server_process_s: self.pid.map(machine::process_s).transpose()?,
             own_cores_s: machine::busy_s(&settings.cpus, at_s)?,
             read: totals.read,
             acked: totals.acked,

@@ -4,15 +4,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::minutes::Minutes;
-use super::{Conductor, LOOK, Meters, REST, Watched, with_crew};
+use super::storm::Storm;
+use super::{CALM, Conductor, LOOK, Meters, REST, Watched, with_crew};
 use crate::account::{Tally, Verified};
+use crate::dress::Dress;
 use crate::error::Failure;
 use crate::options::Settings;
+use crate::pinger::{Pinger, Pings};
 use crate::scenario::{Kind, Plan};
 use crate::stage::Step;
 
 /// Between telling the workers when to begin and that time.
 const LEAD_NS: u64 = 20_000_000;
+/// Later than any run.
+const NEVER_NS: u64 = u64::MAX / 2;
 
 /// Memory of the server's process, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +36,8 @@ pub struct Memory {
 pub struct Outcome {
     /// What was played.
     pub plan: Plan,
+    /// How frames travelled.
+    pub over: Dress,
     /// Of all workers.
     pub tally: Tally,
     /// At the beginning and at the end of the measured time.
@@ -47,6 +54,10 @@ pub struct Outcome {
     pub logins_per_s: f64,
     /// Whether draining ended because nothing came any more.
     pub drain_gave_up: bool,
+    /// Round trips of a session that has nothing to do with it, if that was wanted.
+    pub pings: Option<Pings>,
+    /// How those came back who had dropped together.
+    pub storm: Option<Storm>,
 }
 
 /// Plays a plan. `start_connections`: memory is read there too.
@@ -65,6 +76,7 @@ pub fn conduct(plan: Plan, settings: &Settings, server: Watched, start_connectio
     });
     Ok(Outcome {
         plan: crew.plan,
+        over: crew.target.dress,
         verified,
         meters,
         memory: run.memory,
@@ -72,17 +84,21 @@ pub fn conduct(plan: Plan, settings: &Settings, server: Watched, start_connectio
         stall_ns: tally.stall_ns.max(run.stall_ns),
         logins_per_s,
         drain_gave_up,
+        pings: run.pings,
+        storm: run.storm,
         tally,
     })
 }
 
 /// What is read while it goes on.
 #[derive(Default)]
-struct Run {
+pub(super) struct Run {
     memory: Memory,
     minutes: Minutes,
     /// Without an ack at the end of the measured time.
     stall_ns: u64,
+    pings: Option<Pings>,
+    storm: Option<Storm>,
 }
 
 impl Run {
@@ -93,7 +109,7 @@ impl Run {
     ) -> Result<([Meters; 2], f64, bool), Failure> {
         self.memory.start = conductor.rss()?;
         let logins_per_s = self.log_in(conductor, start_connections)?;
-        Run::set_up_group(conductor)?;
+        Run::set_up(conductor)?;
         let meters = self.measure(conductor)?;
         let drain_gave_up = Run::drain(conductor)?;
         if conductor.crew.settings.verify_places.is_some() {
@@ -112,7 +128,7 @@ impl Run {
             conductor.wait("logging in", u64::from(until), |t| t.logged_in)?;
             took += begin.elapsed();
             logged_in += until - logged_in;
-            if conductor.server.pid.is_some() {
+            if conductor.pid.is_some() {
                 thread::sleep(REST);
             }
             let rss = conductor.rss()?;
@@ -125,7 +141,10 @@ impl Run {
         Ok(f64::from(logged_in) / took.as_secs_f64())
     }
 
-    fn set_up_group(conductor: &mut Conductor<'_, '_>) -> Result<(), Failure> {
+    fn set_up(conductor: &mut Conductor<'_, '_>) -> Result<(), Failure> {
+        if conductor.crew.plan.traffic().is_some() {
+            return conductor.set_up_traffic();
+        }
         if let Kind::Group(_) = conductor.crew.plan.kind {
             conductor.crew.stage.go_to(Step::Create);
             conductor.wait("creating the group", 1, |t| t.created)?;
@@ -138,15 +157,34 @@ impl Run {
     fn measure(&mut self, conductor: &mut Conductor<'_, '_>) -> Result<[Meters; 2], Failure> {
         let stage = &conductor.crew.stage;
         let settings = &conductor.crew.settings;
+        let pinger_name = format!("{}-pinger", conductor.crew.plan.group_id());
+        let pinger = settings.pings.then(|| Pinger::start(&conductor.crew.target, &pinger_name)).transpose()?;
+        let has_storm = conductor.crew.plan.traffic().is_some_and(|traffic| !traffic.leaves_together().is_empty());
+        if pinger.is_some() && !has_storm {
+            thread::sleep(CALM);
+            pinger.iter().for_each(Pinger::load_begins);
+        }
         let from = stage.now_ns() + LEAD_NS;
         let begin = from + settings.warmup.as_nanos() as u64;
         let end = begin + settings.duration.as_nanos() as u64;
-        stage.schedule(from, begin..end);
+        stage.schedule(from, begin..if has_storm { NEVER_NS } else { end });
         stage.go_to(Step::Run);
         self.sleep_until(conductor, begin, "warming up");
         let first = conductor.meters()?;
         self.minutes = Minutes::from(begin, first.acked);
-        self.sleep_until(conductor, end, "measuring");
+        if has_storm {
+            conductor.crew.stage.storm_begins(end);
+            self.sleep_until(conductor, end, "before the storm");
+            pinger.iter().for_each(Pinger::load_begins);
+            self.storm = Some(conductor.wait_for_returns());
+            self.pings = pinger.map(Pinger::end).transpose()?;
+            let end = conductor.crew.stage.now_ns() + conductor.crew.settings.aftermath.as_nanos() as u64;
+            conductor.crew.stage.schedule(from, begin..end);
+            self.sleep_until(conductor, end, "after the storm");
+        } else {
+            self.sleep_until(conductor, end, "measuring");
+            self.pings = pinger.map(Pinger::end).transpose()?;
+        }
         let last = conductor.meters()?;
         self.minutes.end(last.at_ns, last.acked);
         self.stall_ns = conductor.crew.stage.without_ack_ns();
@@ -177,11 +215,10 @@ impl Run {
         conductor.crew.stage.go_to(Step::Drain);
         // Each worker takes a turn within its longest sleep and sees that the time is over; only then do the totals stand still.
         thread::sleep(4 * LOOK);
-        let fan_out = u64::from(conductor.crew.plan.fan_out());
         let mut last = (Instant::now(), conductor.crew.stage.totals());
         while !conductor.a_worker_ended() {
             let totals = conductor.crew.stage.totals();
-            if totals.is_settled(fan_out) {
+            if totals.is_settled() {
                 return Ok(false);
             }
             if totals != last.1 {

@@ -3,8 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Conductor, LOOK, Meters, REST, Watched, with_crew};
+use super::{CALM, Conductor, LOOK, Meters, REST, Watched, with_crew};
 use crate::account::Tally;
+use crate::dress::Dress;
 use crate::error::Failure;
 use crate::options::Settings;
 use crate::pinger::{Pinger, Pings};
@@ -13,8 +14,6 @@ use crate::stage::{Step, Totals};
 
 /// After the last message of a backlog, whatever comes again would come soon.
 const AFTERMATH: Duration = Duration::from_millis(500);
-/// Pings while nothing goes on.
-const CALM: Duration = Duration::from_secs(2);
 
 /// What laying in store took.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +32,8 @@ pub struct Filled {
 pub struct Backlog {
     /// What was played.
     pub plan: Plan,
+    /// How frames travelled.
+    pub over: Dress,
     /// Of all workers.
     pub tally: Tally,
     /// How it was laid in store.
@@ -57,7 +58,8 @@ pub fn backlog(plan: Plan, settings: &Settings, server: Watched, with_pings: boo
     let play = |conductor: &mut Conductor<'_, '_>| {
         let filled = fill(conductor)?;
         let plan = &conductor.crew.plan;
-        let pinger = with_pings.then(|| Pinger::start(server.target, &format!("{}-pinger", plan.group_id()))).transpose()?;
+        let pinger =
+            with_pings.then(|| Pinger::start(&conductor.crew.target, &format!("{}-pinger", plan.group_id()))).transpose()?;
         thread::sleep(if with_pings { CALM } else { Duration::ZERO });
         let first = conductor.meters()?;
         pinger.iter().for_each(Pinger::load_begins);
@@ -74,13 +76,15 @@ pub fn backlog(plan: Plan, settings: &Settings, server: Watched, with_pings: boo
         Ok((filled, took, [first, last], conductor.rss()?, pings, conductor.crew.stage.totals().caught_up))
     };
     let ((filled, took, meters, rss_end, pings, caught_up), tally, crew) = with_crew(plan, settings, server, play)?;
-    Ok(Backlog { plan: crew.plan, tally, filled, caught_up, took, meters, rss_end, pings })
+    Ok(Backlog { plan: crew.plan, over: crew.target.dress, tally, filled, caught_up, took, meters, rss_end, pings })
 }
 
 /// What reading cold conversations gave.
 pub struct ColdReads {
     /// What was played.
     pub plan: Plan,
+    /// How frames travelled.
+    pub over: Dress,
     /// Of all workers.
     pub tally: Tally,
     /// How the conversations were laid in store, if this run did it.
@@ -135,7 +139,7 @@ pub fn cold(plan: Plan, settings: &Settings, server: Watched, half: Half, rest: 
         Ok((filled, took, [before, conductor.rss()?], conductor.crew.stage.totals().pages))
     };
     let ((filled, took, rss, pages), tally, crew) = with_crew(plan, settings, server, play)?;
-    Ok(ColdReads { plan: crew.plan, tally, filled, pages, took, rss })
+    Ok(ColdReads { plan: crew.plan, over: crew.target.dress, tally, filled, pages, took, rss })
 }
 
 fn log_in(conductor: &mut Conductor<'_, '_>) -> Result<(), Failure> {
@@ -152,7 +156,7 @@ fn fill(conductor: &mut Conductor<'_, '_>) -> Result<Filled, Failure> {
     conductor.crew.stage.go_to(Step::Fill);
     conductor.wait("laying in store", wanted, |t| t.acked)?;
     let took = begin.elapsed();
-    if conductor.server.pid.is_some() {
+    if conductor.pid.is_some() {
         thread::sleep(REST);
     }
     Ok(Filled { messages: wanted, took, rss_before, rss_after: conductor.rss()? })

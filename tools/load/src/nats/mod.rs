@@ -97,7 +97,8 @@ pub struct NatsFigures {
 pub fn run(options: &NatsOptions) -> Result<bool, Failure> {
     let cpus = crate::options::cpu_list(&options.cpus)?;
     check(options)?;
-    let target = crate::options::target(&format!("tcp://{}", options.target))?;
+    let target = crate::options::address(&options.target)
+        .map_err(|why| Failure::Option(format!("--target {}: {why}; write HOST:PORT", options.target)))?;
     let broken = move |cause| Failure::Connect { target, cause };
     make_stream(target).map_err(broken)?;
     let stage = Arc::new(Stage::new(cpus.len() as u32));

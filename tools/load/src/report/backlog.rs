@@ -8,6 +8,7 @@ use super::Latency;
 use super::figures::{codes_of_errors, codes_of_goaways};
 use super::table::{Table, latency, mib, percent};
 use crate::conduct::Backlog;
+use crate::dress::Dress;
 use crate::machine::{self, Facts};
 use crate::options::Settings;
 use crate::scenario::Kind;
@@ -18,6 +19,8 @@ use crate::scenario::Kind;
 pub struct BacklogFigures {
     pub scenario: &'static str,
     pub durability: String,
+    /// How frames travelled: tcp, ws, or ws-json.
+    pub over: Dress,
     /// Who log in at once.
     pub users: u32,
     /// That wait for each of them.
@@ -80,6 +83,7 @@ impl BacklogFigures {
         BacklogFigures {
             scenario: "backlog",
             durability: durability.to_owned(),
+            over: outcome.over,
             users,
             messages_per_user: messages,
             publishers,
@@ -129,7 +133,7 @@ impl BacklogFigures {
         let mut t = Table::default();
         let (users, messages, publishers) = (self.users, self.messages_per_user, self.publishers);
         let what = format!("{users} users, {messages} messages each, {publishers} publishers, {} bytes", self.payload_bytes);
-        t.row("scenario", &format!("backlog: {what}, durability {}", self.durability));
+        t.row("scenario", &format!("backlog: {what}, {}, durability {}", self.over.name(), self.durability));
         t.row(
             "laid in store",
             &format!("{} in {:.1} s   ({:.0} acks per second)", self.filled_messages, self.fill_s, self.fill_acks_per_s),

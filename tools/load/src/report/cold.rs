@@ -8,6 +8,7 @@ use super::Latency;
 use super::figures::codes_of_errors;
 use super::table::{Table, latency, mib};
 use crate::conduct::ColdReads;
+use crate::dress::Dress;
 use crate::machine::{self, Facts};
 use crate::options::Settings;
 use crate::scenario::Kind;
@@ -18,6 +19,8 @@ use crate::scenario::Kind;
 pub struct ColdFigures {
     pub scenario: &'static str,
     pub durability: String,
+    /// How frames travelled: tcp, ws, or ws-json.
+    pub over: Dress,
     /// Number of the run, to read again what it laid in store.
     pub run: String,
     pub conversations: u32,
@@ -56,7 +59,7 @@ pub struct ColdFigures {
 impl ColdFigures {
     /// Computes the figures.
     pub fn from(durability: &str, settings: &Settings, outcome: &ColdReads) -> ColdFigures {
-        let ColdReads { plan, tally, filled, pages, took, rss } = outcome;
+        let ColdReads { plan, tally, filled, pages, took, rss, .. } = outcome;
         let Kind::Cold { publishers, conversations, messages, page, readers, .. } = plan.kind else {
             unreachable!("cold reads were played")
         };
@@ -64,6 +67,7 @@ impl ColdFigures {
         ColdFigures {
             scenario: "cold",
             durability: durability.to_owned(),
+            over: outcome.over,
             run: format!("{:08x}", plan.run),
             conversations,
             messages,
@@ -100,7 +104,7 @@ impl ColdFigures {
     pub fn table(&self) -> String {
         let mut t = Table::default();
         let what = format!("{} conversations, {} messages, {} bytes", self.conversations, self.messages, self.payload_bytes);
-        t.row("scenario", &format!("cold: {what}, durability {}, run {}", self.durability, self.run));
+        t.row("scenario", &format!("cold: {what}, {}, durability {}, run {}", self.over.name(), self.durability, self.run));
         let filled = self.fill_s.zip(self.fill_acks_per_s);
         t.optional("laid in store", filled.map(|(s, rate)| format!("in {s:.1} s   ({rate:.0} acks per second)")));
         if self.reads > 0 {

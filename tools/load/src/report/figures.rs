@@ -6,8 +6,10 @@ use campanile::wire::schema::{CloseCode, ErrorCode};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::traffic::TrafficFigures;
 use crate::account::{Pace, Tally, Verified};
 use crate::conduct::{Memory, Outcome};
+use crate::dress::Dress;
 use crate::machine::{self, Facts};
 use crate::options::Settings;
 
@@ -41,6 +43,8 @@ pub struct Figures {
     pub scenario: &'static str,
     /// Label of the server's configuration.
     pub durability: String,
+    /// How frames travelled: tcp, ws, or ws-json.
+    pub over: Dress,
     /// Connections in all.
     pub connections: u32,
     /// Receivers of each message in group and floor.
@@ -108,6 +112,13 @@ pub struct Figures {
     pub ack_latency_us: Latency,
     /// Sessions logged in.
     pub logins_per_s: f64,
+    /// Round trips of a session that has nothing to do with it, every 10 ms: before it begins, and while it goes on.
+    pub pings_before_us: Option<Latency>,
+    /// See `pings_before_us`.
+    pub pings_during_us: Option<Latency>,
+    /// What only traffic has.
+    #[serde(flatten)]
+    pub traffic: Option<TrafficFigures>,
 
     /// Busy share of the server's cores.
     pub server_cpu_busy: Option<f64>,
@@ -148,7 +159,6 @@ impl Figures {
     /// Computes the figures.
     pub fn from(scenario: &'static str, durability: &str, settings: &Settings, outcome: &Outcome) -> Figures {
         let Outcome { plan, tally, meters: [first, last], memory, .. } = outcome;
-        let fan_out = u64::from(plan.fan_out());
         let measured_s = (last.at_ns - first.at_ns) as f64 / 1e9;
         let read = last.read - first.read;
         let used = |first: Option<f64>, last: Option<f64>| first.zip(last).map(|(first, last)| last - first);
@@ -160,6 +170,7 @@ impl Figures {
         Figures {
             scenario,
             durability: durability.to_owned(),
+            over: outcome.over,
             connections: plan.connections,
             members: (plan.joins() > 0).then_some(plan.joins()),
             payload_bytes: settings.payload_bytes,
@@ -171,8 +182,8 @@ impl Figures {
             sent: tally.sent_measured,
             acked: tally.acked_measured,
             delivered: tally.delivered_measured,
-            expected: tally.sent_measured * fan_out,
-            lost: tally.lost(fan_out),
+            expected: tally.expected_measured,
+            lost: tally.lost(),
             duplicated: tally.duplicated,
             out_of_order: tally.out_of_order,
             unexpected: tally.unexpected,
@@ -192,6 +203,9 @@ impl Figures {
             latency_us: Latency::from(&tally.latency),
             ack_latency_us: Latency::from(&tally.ack_latency),
             logins_per_s: outcome.logins_per_s,
+            pings_before_us: outcome.pings.as_ref().map(|pings| Latency::from(&pings.before)),
+            pings_during_us: outcome.pings.as_ref().map(|pings| Latency::from(&pings.during)),
+            traffic: plan.traffic().map(|traffic| TrafficFigures::from(traffic, outcome)),
             server_cpu_busy: server_cores_s.map(|s| share(s, settings.server_cpus.len())),
             server_cpu_us_per_delivery: each(server_cores_s),
             server_process_cpu_us_per_delivery: each(server_process_s),
@@ -214,7 +228,8 @@ impl Figures {
     /// Whether every message came once, in order, over connections that stayed, and was found again where it was looked for.
     pub fn is_clean(&self) -> bool {
         let troubles = self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects;
-        troubles == 0 && self.verified.as_ref().is_none_or(Verified::is_clean)
+        let of_traffic = self.traffic.as_ref().map_or(0, TrafficFigures::troubles);
+        troubles + of_traffic == 0 && self.verified.as_ref().is_none_or(Verified::is_clean)
     }
 }
 

@@ -4,6 +4,7 @@ mod backlog;
 mod cold;
 mod figures;
 mod table;
+mod traffic;
 
 use std::path::Path;
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::{Figures, Latency};
 use crate::account::Verified;
+use crate::dress::Dress;
 
 /// The figures for people: what has no value is left out.
 pub fn table(f: &Figures) -> String {
@@ -13,6 +14,9 @@ pub fn table(f: &Figures) -> String {
     if f.scenario != "idle" {
         messages(&mut t, f);
     }
+    f.traffic.iter().for_each(|traffic| traffic.rows(&mut t));
+    t.optional("pings before, us", f.pings_before_us.as_ref().map(latency));
+    t.optional("pings meanwhile, us", f.pings_during_us.as_ref().map(latency));
     t.row("logins", &format!("{} sessions, {:.0} per second", f.connections, f.logins_per_s));
     server(&mut t, f);
     t.row("client CPU", &format!("{:.0} % of cores {:?}", f.client_cpu_busy * 100.0, f.cpus));
@@ -80,7 +84,11 @@ fn scenario(f: &Figures) -> String {
         (None, None) => String::new(),
     };
     let load = if f.scenario == "idle" { String::new() } else { format!(", {} bytes, {pace}", f.payload_bytes) };
-    format!("{}: {} connections{members}{load}, {:.1} s, durability {}", f.scenario, f.connections, f.duration_s, f.durability)
+    let over = f.over.name();
+    format!(
+        "{}: {} connections{members}{load}, {over}, {:.1} s, durability {}",
+        f.scenario, f.connections, f.duration_s, f.durability
+    )
 }
 
 fn messages(t: &mut Table, f: &Figures) {
@@ -138,6 +146,10 @@ fn troubles(t: &mut Table, f: &Figures) {
         (
             f.client_was_the_limit,
             "this program was out of CPU: the figures may be its limit, not the server's; give it more --cpus",
+        ),
+        (
+            f.over == Dress::Json,
+            "JSON is written and read by this program too: compare the server's CPU, and rates only where client CPU is far from 100 %",
         ),
         (
             f.unsent > 0 && f.rate_per_s.is_some(),

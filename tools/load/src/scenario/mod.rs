@@ -4,6 +4,9 @@ mod direct;
 mod fill;
 mod group;
 mod idle;
+mod names;
+mod storm;
+mod traffic;
 
 use std::fmt::Write;
 
@@ -12,6 +15,9 @@ use campanile::id::Address;
 use crate::account::Log;
 
 pub use fill::{Fill, Stock};
+pub use names::Named;
+pub use storm::{StormOptions, storm};
+pub use traffic::{Channel, Draw, FOUNDERS_MAX, Leaving, Shape, Speaker, Traffic};
 
 /// What a connection does once it is logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +36,8 @@ pub enum Role {
     Filler,
     /// Comes later and receives what was laid in store for its user.
     Late,
+    /// Speaks, receives, comes and goes as the [`Traffic`] says.
+    Talker,
 }
 
 /// Whose messages a connection receives.
@@ -56,7 +64,7 @@ impl Source {
 }
 
 /// Which of the scenarios.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// Sessions that do nothing.
     Idle,
@@ -73,6 +81,8 @@ pub enum Kind {
     Cold { publishers: u32, conversations: u32, messages: u64, page: u32, reads: u64, readers: u32 },
     /// One publisher and so many members; what connections are left over do nothing.
     Group(u32),
+    /// Conversations of all kinds.
+    Traffic(Box<Traffic>),
 }
 
 /// All that is fixed before the first connection.
@@ -121,15 +131,26 @@ impl Plan {
         Plan { run, kind, connections: publishers, workers }
     }
 
+    /// Conversations of all kinds.
+    pub fn of_traffic(run: u32, traffic: Traffic, workers: u32) -> Plan {
+        Plan { run, connections: traffic.connections, kind: Kind::Traffic(Box::new(traffic)), workers }
+    }
+
+    /// The traffic, where it is one.
+    pub fn traffic(&self) -> Option<&Traffic> {
+        if let Kind::Traffic(traffic) = &self.kind { Some(traffic) } else { None }
+    }
+
     /// What a connection does.
     pub fn role(&self, index: u32) -> Role {
-        match self.kind {
+        match &self.kind {
             Kind::Idle => idle::role(),
             Kind::Direct(_) => direct::role(index),
             Kind::Random => Role::Anyone,
-            Kind::Backlog { publishers, .. } if index >= publishers => Role::Late,
+            Kind::Backlog { publishers, .. } if index >= *publishers => Role::Late,
             Kind::Backlog { .. } | Kind::Cold { .. } => Role::Filler,
-            Kind::Group(members) => group::role(index, members),
+            Kind::Group(members) => group::role(index, *members),
+            Kind::Traffic(_) => Role::Talker,
         }
     }
 
@@ -140,7 +161,7 @@ impl Plan {
             Role::Anyone => Source::Below { end: self.connections, except: index },
             Role::Member => Source::One(group::OWNER),
             Role::Late => Source::Below { end: self.publishers(), except: index },
-            Role::Idle | Role::Owner | Role::Filler => Source::Nobody,
+            Role::Idle | Role::Owner | Role::Filler | Role::Talker => Source::Nobody,
         }
     }
 
@@ -153,7 +174,7 @@ impl Plan {
     pub fn publishers(&self) -> u32 {
         match self.kind {
             Kind::Idle => 0,
-            Kind::Direct(_) | Kind::Random => self.connections,
+            Kind::Direct(_) | Kind::Random | Kind::Traffic(_) => self.connections,
             Kind::Backlog { publishers, .. } | Kind::Cold { publishers, .. } => publishers,
             Kind::Group(_) => 1,
         }
@@ -164,7 +185,7 @@ impl Plan {
         match self.kind {
             Kind::Backlog { users, messages, .. } => Some(Stock::PerUser { users, messages }),
             Kind::Cold { conversations, messages, .. } => Some(Stock::Conversations { conversations, messages }),
-            Kind::Idle | Kind::Direct(_) | Kind::Random | Kind::Group(_) => None,
+            Kind::Idle | Kind::Direct(_) | Kind::Random | Kind::Group(_) | Kind::Traffic(_) => None,
         }
     }
 
@@ -173,10 +194,10 @@ impl Plan {
         if let Kind::Cold { reads, .. } = self.kind { reads } else { 0 }
     }
 
-    /// Receivers of each message who are there when it is published.
+    /// Receivers of each message who are there when it is published, where that is always the same.
     pub fn fan_out(&self) -> u32 {
         match self.kind {
-            Kind::Idle | Kind::Backlog { .. } | Kind::Cold { .. } => 0,
+            Kind::Idle | Kind::Backlog { .. } | Kind::Cold { .. } | Kind::Traffic(_) => 0,
             Kind::Direct(_) | Kind::Random => 1,
             Kind::Group(members) => members,
         }

@@ -5,7 +5,9 @@ use campanile::wire::{Encoder, Fbb, Verb};
 use flatbuffers::WIPOffset;
 
 use super::cold::ColdRead;
+use super::traffic::Attendance;
 use crate::account::{Destination, Publisher, RandomPeers, Received, Supply};
+use crate::dress::{Dress, Outbound};
 use crate::scenario::{Role, Source};
 
 /// Where a connection stands.
@@ -13,6 +15,8 @@ use crate::scenario::{Role, Source};
 pub enum State {
     /// There is none yet, or not any more but it will be made again.
     None,
+    /// The server was asked for a WebSocket.
+    Upgrading,
     /// Connect was sent.
     LoggingIn,
     /// Welcome came.
@@ -44,6 +48,8 @@ pub struct Connection {
     pub sending: bool,
     /// A receive is armed.
     pub receiving: bool,
+    /// The server has closed its WebSocket and was answered: nothing may follow that.
+    pub said_goodbye: bool,
     /// In the list of those with something to send.
     pub dirty: bool,
     /// When something was last sent, in ms since the origin.
@@ -64,6 +70,8 @@ pub struct Connection {
     pub supply: Option<Box<Supply>>,
     /// What it has asked to read.
     pub cold: Option<ColdRead>,
+    /// What it takes part in, where that is more than one conversation.
+    pub attendance: Option<Box<Attendance>>,
     /// When it was begun to be made, in ns since the origin.
     pub begun_ns: u64,
     /// Deliveries that it has read.
@@ -83,6 +91,7 @@ impl Connection {
             queue: Segments::new(),
             sending: false,
             receiving: false,
+            said_goodbye: false,
             dirty: false,
             last_sent_ms: 0,
             again_ns: None,
@@ -93,6 +102,7 @@ impl Connection {
             peers: None,
             supply: None,
             cold: None,
+            attendance: None,
             begun_ns: 0,
             got: 0,
             destinations: Vec::new(),
@@ -101,7 +111,12 @@ impl Connection {
 
     /// Whether frames go to and fro.
     pub fn is_open(&self) -> bool {
-        matches!(self.state, State::LoggingIn | State::Ready | State::Asking | State::Done)
+        matches!(self.state, State::Upgrading | State::LoggingIn) || self.is_logged_in()
+    }
+
+    /// Whether the server knows who it is.
+    pub fn is_logged_in(&self) -> bool {
+        matches!(self.state, State::Ready | State::Asking | State::Done)
     }
 
     /// Remembers where the message in a place goes.
@@ -121,14 +136,20 @@ impl Connection {
 }
 
 /// Frames on their way out: one batch for all connections of a worker, sent once per connection and turn.
-#[derive(Default)]
 pub struct Outgoing {
     encoder: Encoder,
+    outbound: Outbound,
     batch: OpenBatch,
     dirty: Vec<u32>,
 }
 
 impl Outgoing {
+    /// For connections of this dress. `seed`: another one for each worker.
+    pub fn new(dress: Dress, seed: u64) -> Outgoing {
+        let outbound = Outbound::new(dress, seed);
+        Outgoing { encoder: Encoder::default(), outbound, batch: OpenBatch::default(), dirty: Vec::new() }
+    }
+
     /// Queues a frame.
     pub fn frame<V: Verb>(
         &mut self,
@@ -137,9 +158,32 @@ impl Outgoing {
         reference: u64,
         build: impl FnOnce(&mut Fbb) -> WIPOffset<V>,
     ) {
-        let segment = self.batch.append(self.encoder.frame(reference, build));
+        if to.said_goodbye {
+            return;
+        }
+        let segment = self.batch.append(self.outbound.frame(self.encoder.frame(reference, build)));
         to.enqueue(segment);
         self.mark(to, local);
+    }
+
+    /// Queues the request for a WebSocket.
+    pub fn request(&mut self, to: &mut Connection, local: u32, request: &str) {
+        to.enqueue(self.batch.append(request.as_bytes()));
+        self.mark(to, local);
+    }
+
+    /// Queues the answer to a ping of the WebSocket.
+    pub fn pong(&mut self, to: &mut Connection, local: u32, payload: &[u8]) {
+        to.enqueue(self.batch.append(self.outbound.pong(payload)));
+        self.mark(to, local);
+    }
+
+    /// Queues the answer to the end of the WebSocket, behind which nothing is queued.
+    pub fn goodbye(&mut self, to: &mut Connection, local: u32, payload: &[u8]) {
+        if !std::mem::replace(&mut to.said_goodbye, true) {
+            to.enqueue(self.batch.append(self.outbound.close(payload)));
+            self.mark(to, local);
+        }
     }
 
     /// There is something to send.

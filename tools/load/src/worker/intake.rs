@@ -1,7 +1,6 @@
 //! Bytes to frames to what they mean for the books.
 
 use campanile::wire::schema::{Ack, Body, Error, Frame, GoAway, Message, Pong, PongArgs, RecordKind};
-use campanile::wire::{Split, read, split};
 
 use super::cold::COLD_REF;
 use super::connection::State;
@@ -10,10 +9,8 @@ use super::setup::{PAUSE_NS, SETUP_REF};
 use super::verify::PAGE_REF;
 use super::{Finished, Worker};
 use crate::account::{Attempt, Destination, Header, Pace};
+use crate::dress::{Arrived, What};
 use crate::scenario::{Kind, Role};
-
-/// Largest frame that is believed, without its prefix.
-const FRAME_BYTES_MAX: usize = 4 << 20;
 
 impl Worker<'_> {
     /// Takes what arrived on a connection.
@@ -21,27 +18,34 @@ impl Worker<'_> {
         let now_ns = self.crew.stage.now_ns();
         let mut partial = std::mem::take(&mut self.connections[local as usize].partial);
         if partial.is_empty() {
-            let used = self.take_frames(local, bytes, now_ns);
+            let used = self.take_arrived(local, bytes, now_ns);
             partial.extend_from_slice(&bytes[used..]);
         } else {
             partial.extend_from_slice(bytes);
-            let used = self.take_frames(local, &partial, now_ns);
+            let used = self.take_arrived(local, &partial, now_ns);
             partial.drain(..used);
         }
         self.connections[local as usize].partial = partial;
     }
 
-    /// Takes all whole frames and says how many bytes they were.
-    fn take_frames(&mut self, local: u32, bytes: &[u8], now_ns: u64) -> usize {
+    /// Takes all that is whole and says how many bytes it was.
+    fn take_arrived(&mut self, local: u32, bytes: &[u8], now_ns: u64) -> usize {
         let mut used = 0;
+        if self.connections[local as usize].state == State::Upgrading {
+            match self.take_answer(local, bytes) {
+                Some(length) => used = length,
+                None => return 0,
+            }
+        }
         loop {
-            match split(&bytes[used..], FRAME_BYTES_MAX) {
-                Split::Whole(length) => {
-                    self.take_whole(local, &bytes[used..used + length], now_ns);
-                    used += length;
+            let rest = &bytes[used..];
+            match self.crew.target.dress.front(rest) {
+                Arrived::Whole(what, range) => {
+                    used += range.end;
+                    self.take_whole(local, what, &rest[range], now_ns);
                 }
-                Split::More(_) => return used,
-                Split::TooLarge => {
+                Arrived::More => return used,
+                Arrived::Wrong => {
                     self.tally.unexpected += 1;
                     return bytes.len();
                 }
@@ -49,22 +53,38 @@ impl Worker<'_> {
         }
     }
 
-    fn take_whole(&mut self, local: u32, bytes: &[u8], now_ns: u64) {
+    fn take_whole(&mut self, local: u32, what: What, payload: &[u8], now_ns: u64) {
+        let connection = &mut self.connections[local as usize];
+        match what {
+            What::Message => self.take_message(local, payload, now_ns),
+            What::Ping => self.outgoing.pong(connection, local, payload),
+            What::Pong => {}
+            What::Close => self.outgoing.goodbye(connection, local, payload),
+        }
+    }
+
+    fn take_message(&mut self, local: u32, bytes: &[u8], now_ns: u64) {
+        if self.crew.plan.traffic().is_some() {
+            return self.take_traffic(local, bytes, now_ns);
+        }
         let connection = &mut self.connections[local as usize];
         if let Some(header) = self.recent.find(connection.recent, bytes) {
             connection.recent += 1;
             return self.delivered(local, header, now_ns);
         }
-        match read(bytes) {
+        // Taken out for as long as its frame is looked at.
+        let mut inbound = std::mem::take(&mut self.inbound);
+        match inbound.read(bytes) {
             Ok(frame) => match frame.body_as_message() {
                 Some(message) => self.message(local, message, bytes, now_ns),
                 None => self.take_frame(local, frame, now_ns),
             },
             Err(_) => self.tally.unexpected += 1,
         }
+        self.inbound = inbound;
     }
 
-    fn take_frame(&mut self, local: u32, frame: Frame<'_>, now_ns: u64) {
+    pub(super) fn take_frame(&mut self, local: u32, frame: Frame<'_>, now_ns: u64) {
         match frame.body_type() {
             Body::Ack => frame.body_as_ack().into_iter().for_each(|ack| self.ack(local, frame.ref_(), ack, now_ns)),
             Body::Error => frame.body_as_error().into_iter().for_each(|e| self.error(local, frame.ref_(), e, now_ns)),
@@ -142,8 +162,8 @@ impl Worker<'_> {
         }
         if self.ledger.is_some() {
             let Destination { peer, order } = connection.destinations[attempt.place as usize];
-            let Attempt { place, intended_ns, .. } = attempt;
-            let header = Header { run: self.crew.plan.run, publisher, place, seq: order, intended_ns };
+            let Attempt { place, channel, intended_ns, .. } = attempt;
+            let header = Header { run: self.crew.plan.run, publisher, place, channel, seq: order, intended_ns };
             self.note_for_verify(local, header, peer, (ack.epoch(), ack.seq()));
         }
         self.ready.push(local);
@@ -205,7 +225,7 @@ impl Worker<'_> {
             // The next one will fare no better; a pause keeps a hopeless run from becoming a storm.
             publisher.hold(now_ns + PAUSE_NS);
         }
-        self.tally.refused(attempt, &self.measured);
+        self.tally.refused(attempt, self.crew.plan.fan_out(), &self.measured);
         let connection = &mut self.connections[local as usize];
         if let Some(supply) = &mut connection.supply {
             supply.refused(connection.destinations[attempt.place as usize].peer);
@@ -213,7 +233,7 @@ impl Worker<'_> {
         self.held.push(local);
     }
 
-    fn go_away(&mut self, local: u32, goaway: GoAway<'_>, now_ns: u64) {
+    pub(super) fn go_away(&mut self, local: u32, goaway: GoAway<'_>, now_ns: u64) {
         let code = goaway.code();
         self.tally.goaway(code.0);
         let connection = &mut self.connections[local as usize];

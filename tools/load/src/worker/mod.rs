@@ -12,10 +12,10 @@ mod recent;
 mod schedule;
 mod setup;
 mod socket;
+mod traffic;
 mod verify;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,6 +28,7 @@ use campanile::wire::schema::{Ping, PingArgs};
 use rustix::io::Errno;
 
 use crate::account::{Board, Ledger, RandomPeers, Supply, Tally};
+use crate::dress::{Inbound, Target};
 use crate::error::Failure;
 use crate::machine;
 use crate::options::Settings;
@@ -60,7 +61,7 @@ pub struct Crew {
     /// The options.
     pub settings: Settings,
     /// The server.
-    pub target: SocketAddr,
+    pub target: Target,
     /// Steps and progress.
     pub stage: Stage,
     /// What is outstanding.
@@ -71,6 +72,13 @@ pub struct Crew {
     pub ledger: OnceLock<Ledger>,
     /// How to tell a worker that a message of its publisher is finished.
     pub posts: Vec<Post>,
+}
+
+impl Crew {
+    /// What makes the key of a connection's request for a WebSocket.
+    fn key_seed(&self, index: u32) -> u64 {
+        u64::from(self.plan.run) << 32 | u64::from(index)
+    }
 }
 
 /// A way to a worker: needed once per message whose last delivery was read by another worker.
@@ -96,6 +104,7 @@ pub struct Worker<'a> {
     letters: Receiver<Finished>,
     connections: Vec<Connection>,
     outgoing: Outgoing,
+    inbound: Inbound,
     /// Body of the next publish; the front is the header.
     body: Vec<u8>,
     /// Id of the conversation that it goes to, where each goes elsewhere.
@@ -131,6 +140,7 @@ pub struct Worker<'a> {
     receipts: HashMap<u32, Receipts>,
     receipts_done: u64,
     cold: ColdReads,
+    traffic: traffic::Traffic,
     caught_up: u64,
 
     /// For `--verify`, until it is handed in.
@@ -174,13 +184,15 @@ pub fn run(crew: &Crew, id: u32, letters: Receiver<Finished>) -> Result<Tally, F
 impl<'a> Worker<'a> {
     fn new(crew: &'a Crew, id: u32, letters: Receiver<Finished>) -> Worker<'a> {
         let plan = &crew.plan;
-        let connections: Vec<Connection> = plan.carried_by(id).into_iter().map(|index| connection(plan, index)).collect();
+        let mut connections: Vec<Connection> = plan.carried_by(id).into_iter().map(|index| connection(plan, index)).collect();
+        traffic::attend(plan, id, &mut connections);
         let locals = 0..connections.len() as u32;
         Worker {
             crew,
             id,
             letters,
-            outgoing: Outgoing::default(),
+            outgoing: Outgoing::new(crew.target.dress, u64::from(plan.run) << 16 | u64::from(id)),
+            inbound: Inbound::new(crew.target.dress),
             body: vec![0x2e; crew.settings.payload_bytes],
             name: String::new(),
             recent: Recent::default(),
@@ -203,6 +215,7 @@ impl<'a> Worker<'a> {
             receipts: HashMap::new(),
             receipts_done: 0,
             cold: ColdReads::default(),
+            traffic: traffic::Traffic::new(plan, id),
             caught_up: 0,
             ledger: crew.settings.verify_places.map(|places| Ledger::new(places / plan.workers as usize)),
             handed_in: 0,
@@ -245,24 +258,34 @@ impl<'a> Worker<'a> {
     /// How long to wait for the kernel; not at all if something is due.
     fn sleep(&self) -> Option<Duration> {
         let now = self.crew.stage.now_ns();
-        let due = self.publishing_due_ns(now).unwrap_or(u64::MAX);
+        if self.may_make() {
+            return None;
+        }
+        let due = self.publishing_due_ns(now).into_iter().chain(self.traffic_due_ns()).min().unwrap_or(u64::MAX);
         let sleep_ns = due.saturating_sub(now).min(SLEEP_MAX_NS);
         (sleep_ns > 0).then(|| Duration::from_nanos(sleep_ns))
     }
 
     fn step(&mut self, ring: &mut Ring) -> Step {
         let step = self.crew.stage.step();
+        let is_traffic = self.crew.plan.traffic().is_some();
         match step {
             Step::LogIn => self.log_in(ring),
+            Step::Create if is_traffic => self.found_groups(),
             Step::Create => self.create(),
+            Step::Join if is_traffic => self.join_all(),
             Step::Join => self.join(),
+            Step::Run | Step::Drain if is_traffic => self.converse(ring),
             Step::Run | Step::Drain => self.publish(),
             Step::Fill => self.fill(),
             Step::Receipts => self.send_receipts(),
             Step::Read => self.read_cold(),
             Step::HandIn => self.hand_in(),
             Step::ReadBack => self.read_back(),
-            Step::Stop => self.tally.unsent = self.unsent(),
+            Step::Stop => {
+                self.tally.unsent = self.unsent();
+                self.tally.traffic.holes = self.holes();
+            }
         }
         step
     }
@@ -272,7 +295,10 @@ impl<'a> Worker<'a> {
             Completion::Received { slot, result, more } => {
                 match result {
                     Ok(Some((id, length))) => {
-                        self.take_bytes(slot.0, ring.received(id, length));
+                        // What came for one that was dropped meanwhile is lost.
+                        if self.connections[slot.0 as usize].is_open() {
+                            self.take_bytes(slot.0, ring.received(id, length));
+                        }
                         ring.give_back(id);
                     }
                     Err(error) if error.raw_os_error() == Some(Errno::NOBUFS.raw_os_error()) => {}
@@ -345,8 +371,7 @@ impl<'a> Worker<'a> {
             let local = self.sweep_next;
             self.sweep_next = (self.sweep_next + 1) % self.connections.len();
             let connection = &mut self.connections[local];
-            let logged_in = connection.is_open() && connection.state != State::LoggingIn;
-            if logged_in && now_ms.saturating_sub(connection.last_sent_ms) >= self.heartbeat_ms / 2 {
+            if connection.is_logged_in() && now_ms.saturating_sub(connection.last_sent_ms) >= self.heartbeat_ms / 2 {
                 self.outgoing.frame(connection, local as u32, 0, |b| Ping::create(b, &PingArgs {}));
             }
         }
@@ -386,12 +411,17 @@ impl<'a> Worker<'a> {
         let block = &self.crew.stage.blocks[self.id as usize];
         let tally = &self.tally;
         block.logged_in.store(self.logged_in, Relaxed);
-        block.created.store(self.created, Relaxed);
-        block.joined.store(self.joined, Relaxed);
+        let [founded, joined] = self.traffic.answered();
+        block.created.store(self.created + founded, Relaxed);
+        block.joined.store(self.joined + joined, Relaxed);
+        block.begun.store(self.traffic.begun, Relaxed);
+        block.records.store(tally.records, Relaxed);
+        block.returned.store(tally.traffic.returned, Relaxed);
         block.attempts.store(tally.attempts, Relaxed);
         block.refused.store(tally.refused, Relaxed);
         block.acked.store(tally.acked, Relaxed);
         block.read.store(tally.read, Relaxed);
+        block.expected.store(tally.expected, Relaxed);
         block.receipts.store(self.receipts_done, Relaxed);
         block.pages.store(self.cold.done, Relaxed);
         block.caught_up.store(self.caught_up, Relaxed);

@@ -49,7 +49,7 @@ impl Worker<'_> {
         while let Some((publisher, intended_ns)) = schedule.take(now) {
             let local = self.publishers[publisher];
             if let Some(publisher) = &mut self.connections[local as usize].publisher {
-                publisher.due(intended_ns);
+                publisher.due(intended_ns, 0);
                 self.ready.push(local);
             }
         }
@@ -94,7 +94,7 @@ impl Worker<'_> {
     fn send(&mut self, local: u32, attempt: Attempt) {
         let plan = &self.crew.plan;
         let connection = &mut self.connections[local as usize];
-        let Attempt { place, seq, intended_ns } = attempt;
+        let Attempt { place, seq, channel, intended_ns } = attempt;
         let publisher = connection.index;
         let fixed = connection.conversation.take();
         self.name.clear();
@@ -114,12 +114,12 @@ impl Worker<'_> {
         }
         let id = fixed.as_deref().unwrap_or(&self.name);
         let seq = destination.order;
-        Header { run: plan.run, publisher, place, seq, intended_ns }.write(&mut self.body);
+        Header { run: plan.run, publisher, place, channel, seq, intended_ns }.write(&mut self.body);
         if self.crew.settings.pace != Pace::Rate {
             // All deliveries and the ack.
             self.crew.board.set(publisher, place, plan.fan_out() + 1);
         }
-        self.tally.sent(intended_ns, &self.measured);
+        self.tally.sent(intended_ns, plan.fan_out(), &self.measured);
         self.outgoing.frame(connection, local, attempt.reference(), |b| {
             let conversation = Some(conversation(b, plan.address(id)));
             let body = Some(b.create_vector(&self.body));

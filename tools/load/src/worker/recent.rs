@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     fn header(seq: u64) -> Header {
-        Header { run: 1, publisher: 0, place: 0, seq, intended_ns: 0 }
+        Header { run: 1, publisher: 0, place: 0, channel: 0, seq, intended_ns: 0 }
     }
 
     #[test]

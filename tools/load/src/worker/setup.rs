@@ -5,13 +5,18 @@ use campanile::wire::PROTOCOL_VERSION;
 use campanile::wire::schema::{Connect, ConnectArgs, GroupCreate, GroupCreateArgs, GroupJoin, GroupJoinArgs, Welcome};
 
 use super::connection::State;
+use super::traffic::resume;
 use super::{Worker, socket};
 use crate::account::Publisher;
+use crate::dress::Answer;
 use crate::error::Failure;
 use crate::scenario::Role;
+use crate::stage::Step;
 
 /// The `ref` of requests before the run; those of publishes are far above.
 pub(super) const SETUP_REF: u64 = 1;
+/// Connections that one turn makes, so that what is received meanwhile does not wait for long.
+const MADE_PER_TURN: usize = 16;
 /// Pause before an attempt is repeated where the server did not say how long.
 pub(super) const PAUSE_NS: u64 = 100_000_000;
 
@@ -19,39 +24,77 @@ impl Worker<'_> {
     /// Makes the next connections, as far as the conductor and the bound allow.
     pub(super) fn log_in(&mut self, ring: &mut Ring) {
         self.make_again();
-        let until = self.crew.stage.log_in_until();
-        while self.under_way < self.crew.settings.logins_per_worker {
-            let Some(local) = self.to_make.front().copied().filter(|l| self.connections[*l as usize].index < until) else {
-                return;
-            };
+        for _ in 0..MADE_PER_TURN {
+            let Some(local) = self.to_make.front().copied().filter(|_| self.may_make()) else { return };
             self.to_make.pop_front();
             if let Err(cause) = self.make(ring, local) {
-                self.failure = Some(Failure::Connect { target: self.crew.target, cause });
+                self.failure = Some(Failure::Connect { target: self.crew.target.address, cause });
                 return;
             }
         }
     }
 
+    /// Whether there is one to be made, and it may be now.
+    pub(super) fn may_make(&self) -> bool {
+        let until = self.crew.stage.log_in_until();
+        let is_allowed = |local: &u32| self.connections[*local as usize].index < until;
+        let settings = &self.crew.settings;
+        let at_once = if self.crew.stage.step() < Step::Run { settings.logins_per_worker } else { settings.returns_per_worker };
+        self.under_way < at_once && self.to_make.front().is_some_and(is_allowed)
+    }
+
     fn make(&mut self, ring: &mut Ring, local: u32) -> std::io::Result<()> {
         let crew = self.crew;
         let connection = &mut self.connections[local as usize];
-        let source = socket::source(crew.target, crew.plan.run, connection.index, crew.settings.per_address);
-        ring.adopt(Slot(local), socket::connect(crew.target, source)?)?;
+        let source = socket::source(crew.target.address, crew.plan.run, connection.index, crew.settings.per_address);
+        ring.adopt(Slot(local), socket::connect(crew.target.address, source)?)?;
         ring.receive(Slot(local));
         connection.receiving = true;
-        connection.state = State::LoggingIn;
+        connection.said_goodbye = false;
         if connection.begun_ns == 0 {
             connection.begun_ns = crew.stage.now_ns();
         }
-        let token = format!("dev:{}", crew.plan.user(connection.index));
-        self.outgoing.frame(connection, local, SETUP_REF, |b| {
-            let (token, device) = (b.create_string(&token), b.create_string("load"));
-            let connect =
-                ConnectArgs { version: PROTOCOL_VERSION, token: Some(token), device: Some(device), ..Default::default() };
-            Connect::create(b, &connect)
-        });
         self.under_way += 1;
+        match crew.target.request(crew.key_seed(connection.index)) {
+            Some(request) => {
+                connection.state = State::Upgrading;
+                self.outgoing.request(connection, local, &request);
+            }
+            None => self.introduce(local),
+        }
         Ok(())
+    }
+
+    /// Reads the answer to the request for a WebSocket, and gives its length once it is the right one.
+    pub(super) fn take_answer(&mut self, local: u32, bytes: &[u8]) -> Option<usize> {
+        let connection = &mut self.connections[local as usize];
+        match self.crew.target.answer(bytes, self.crew.key_seed(connection.index)) {
+            Answer::More => return None,
+            Answer::Upgraded(length) => {
+                self.introduce(local);
+                return Some(length);
+            }
+            // The server closes; that it did so during a login is followed by another attempt.
+            Answer::Later => connection.again_ns = Some(self.crew.stage.now_ns() + PAUSE_NS),
+            Answer::Refused(answer) => self.failure = Some(Failure::Refused { request: "a WebSocket", answer }),
+        }
+        None
+    }
+
+    /// Sends Connect.
+    fn introduce(&mut self, local: u32) {
+        let crew = self.crew;
+        let connection = &mut self.connections[local as usize];
+        connection.state = State::LoggingIn;
+        let index = connection.index;
+        let token = format!("dev:{}", crew.plan.user(index));
+        let mut attendance = connection.attendance.take();
+        self.outgoing.frame(connection, local, SETUP_REF, |b| {
+            let resume = attendance.as_mut().and_then(|attendance| resume(&crew.plan, index, attendance, &mut self.name, b));
+            let (token, device) = (Some(b.create_string(&token)), Some(b.create_string("load")));
+            Connect::create(b, &ConnectArgs { version: PROTOCOL_VERSION, token, device, resume, ..Default::default() })
+        });
+        connection.attendance = attendance;
     }
 
     /// Moves connections whose pause is over to those that are to be made.
@@ -81,7 +124,8 @@ impl Worker<'_> {
         }
         connection.state = State::Ready;
         if self.crew.plan.publishes(connection.index) {
-            connection.publisher = Some(Box::new(Publisher::new(self.crew.settings.pace, welcome.window())));
+            let new = || Box::new(Publisher::new(self.crew.settings.pace, welcome.window()));
+            connection.publisher.get_or_insert_with(new).connected(welcome.window());
             self.tally.window(welcome.window());
         }
         self.heartbeat_ms = self.heartbeat_ms.min(u64::from(welcome.heartbeat_ms().max(1_000)));
@@ -174,8 +218,11 @@ impl Worker<'_> {
 
     /// A connection has ended. During its login it is made again; later that is a loss.
     pub(super) fn ended_in(&mut self, local: u32, before: State) {
+        if self.is_away(local, before) {
+            return;
+        }
         let connection = &mut self.connections[local as usize];
-        if before == State::LoggingIn {
+        if matches!(before, State::Upgrading | State::LoggingIn) {
             self.under_way -= 1;
             let at = connection.again_ns.unwrap_or(self.crew.stage.now_ns() + PAUSE_NS);
             connection.again_ns = Some(at);
@@ -192,6 +239,9 @@ impl Worker<'_> {
 
     /// The slot is free; a login that failed may use it again.
     pub(super) fn closed(&mut self, local: u32) {
+        if self.may_come_back(local) {
+            return;
+        }
         let connection = &mut self.connections[local as usize];
         if connection.again_ns.is_some() && connection.publisher.is_none() && self.again.contains(&local) {
             connection.state = State::None;

@@ -9,7 +9,6 @@ use campanile::wire::conversation;
 use campanile::wire::schema::{Cursor, Direction, Message, Page, RecordKind, Sync, SyncArgs};
 
 use super::Worker;
-use super::connection::State;
 use crate::account::{Found, FoundMessage, Header, Ledger, Log, Reading, mark};
 use crate::scenario::Plan;
 
@@ -94,7 +93,7 @@ impl Worker<'_> {
     fn ask_for_page(&mut self, local: u32) {
         let Some(reading) = self.read_back.reading.get(&local) else { return };
         let connection = &mut self.connections[local as usize];
-        if !connection.is_open() || connection.state == State::LoggingIn {
+        if !connection.is_logged_in() {
             return self.end_reading(local, None);
         }
         let id = self.crew.plan.log_id(connection.index, reading.log);

@@ -29,6 +29,8 @@ pub fn load(name: &str, arguments: &str) -> (Output, Value) {
 pub struct Server {
     child: Child,
     pub target: String,
+    /// The same for WebSockets.
+    pub ws: String,
     /// Goes after the server.
     _data_dir: TempDir,
 }
@@ -39,12 +41,38 @@ impl Server {
         assert!(server.exists(), "{} is not built: run cargo test --workspace", server.display());
         let data_dir = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(server);
-        command.env_clear().args(["--shards", "2", "--tcp", "127.0.0.1:0", "--ws", "", "--ops", "127.0.0.1:0", "--data-dir"]);
+        command.env_clear().args([
+            "--shards",
+            "2",
+            "--tcp",
+            "127.0.0.1:0",
+            "--ws",
+            "127.0.0.1:0",
+            "--ops",
+            "127.0.0.1:0",
+            "--data-dir",
+        ]);
         command.arg(data_dir.path()).args(options);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the server runs");
-        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let target = lines.map_while(Result::ok).find_map(|line| Some(line.trim().strip_prefix("clients")?.trim().to_owned()));
-        Server { child, target: target.expect("the server says where it listens"), _data_dir: data_dir }
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut place = |name: &str| {
+            let found =
+                lines.by_ref().map_while(Result::ok).find_map(|line| Some(line.trim().strip_prefix(name)?.trim().to_owned()));
+            let found = found.expect("the server says where it listens");
+            found.split_ascii_whitespace().next().unwrap_or_default().to_owned()
+        };
+        let (target, ws) = (place("clients"), place("websocket"));
+        Server { child, target, ws, _data_dir: data_dir }
+    }
+
+    /// Options for everything that the server speaks, with the name that reports give it.
+    pub fn spoken(&self) -> [(&'static str, String); 3] {
+        let Server { target, ws, .. } = self;
+        [
+            ("tcp", format!("--target {target}")),
+            ("ws", format!("--target {ws}")),
+            ("ws-json", format!("--target {ws} --encoding json")),
+        ]
     }
 
     pub fn pid(&self) -> u32 {
