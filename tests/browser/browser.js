@@ -13,7 +13,9 @@ const ARGUMENTS = [
   '--disable-component-update', '--disable-sync',
 ];
 /** What is waited for comes at once, or when a busy machine gets to it. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 180_000;
+/** What went over the wire last, when something did not come. */
+const FRAMES_SHOWN = 40;
 
 export async function launch(t) {
   const browser = await chromium.launch({ executablePath: EXECUTABLE, args: ARGUMENTS });
@@ -40,6 +42,12 @@ export class Person {
 
   async open() {
     this.page = await this.context.newPage();
+    this.frames = [];
+    this.page.on('websocket', (socket) => {
+      socket.on('framesent', ({ payload }) => this.frames.push(`-> ${payload}`));
+      socket.on('framereceived', ({ payload }) => this.frames.push(`<- ${payload}`));
+      socket.on('close', () => this.frames.push('closed'));
+    });
     this.page.on('pageerror', (error) => this.problems.push(error.stack));
     this.page.on('console', (message) => {
       const text = message.text();
@@ -77,7 +85,7 @@ export class Person {
   async waitForTexts(expected) {
     await until(async () => JSON.stringify(await this.texts()) === JSON.stringify(expected), `the texts ${expected}`).catch(async (error) => {
       const page = await this.page.locator('body').innerText();
-      throw new Error(`${error.message}; ${this.name} sees ${JSON.stringify(await this.texts())}\n${page}\n${this.problems.join('\n')}`);
+      throw new Error(`${error.message}; ${this.name} sees ${JSON.stringify(await this.texts())}\n${page}\n${this.problems.join('\n')}\n${this.frames.slice(-FRAMES_SHOWN).join('\n')}`);
     });
   }
 

@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 export const BINARY = process.env.CAMPANILE_BIN;
 
 /** A test may wait so long for what must come; a machine with other things to do is slow, and nothing is said about speed here. */
-export const PATIENCE_MS = Number(process.env.PATIENCE ?? 60_000);
+export const PATIENCE_MS = Number(process.env.PATIENCE ?? 180_000);
 
 export class Server {
   #child = null;
