@@ -83,9 +83,10 @@ impl Worker<'_> {
     /// Those who found groups do.
     pub(in super::super) fn found_groups(&mut self) {
         if !std::mem::replace(&mut self.traffic.asks.founding_begun, true) {
-            self.each_own(|shape, asks, founder_or_other| match (shape, founder_or_other) {
-                (Shape::Group(_), (0, local, channel)) => asks.push_back((local, Verb::Found, channel)),
-                _ => {}
+            self.each_own(|shape, asks, founder_or_other| {
+                if let (Shape::Group(_), (0, local, channel)) = (shape, founder_or_other) {
+                    asks.push_back((local, Verb::Found, channel));
+                }
             });
         }
         self.ask();
