@@ -58,8 +58,12 @@ test('numbers and curves move with what the server does, stop with it, and go on
   await until(async () => (await shown('messages')) === 0, 'silence');
 
   // Under the pointer: the values at that time.
-  await page.locator('[data-card=messages] canvas').hover();
-  await until(async () => !(await page.locator('[data-card=messages] .tip').isHidden()) || (await page.mouse.move(900, 300), false), 'the values under the pointer');
+  const canvas = page.locator('[data-card=messages] canvas');
+  let nudge = 0;
+  await until(async () => {
+    await canvas.hover({ position: { x: 200 + (nudge++ % 5), y: 60 } });
+    return page.locator('[data-card=messages] .tip').isVisible();
+  }, 'the values under the pointer');
 
   others.forEach((client) => client.close());
   await server.kill();

@@ -1,6 +1,6 @@
 //! Whom a publisher's messages go to, where that is somebody else each time.
 
-use std::collections::HashMap;
+use ahash::AHashMap;
 
 /// Where a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,14 +17,14 @@ pub struct RandomPeers {
     me: u32,
     all: u32,
     state: u64,
-    sent: HashMap<u32, u64>,
+    sent: AHashMap<u32, u64>,
 }
 
 impl RandomPeers {
     /// For connection `me` of `all`, which are at least 2. The choice depends on the run's number alone.
     pub fn new(run: u32, me: u32, all: u32) -> RandomPeers {
         let state = (u64::from(run) << 32 | u64::from(me)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        RandomPeers { me, all, state, sent: HashMap::new() }
+        RandomPeers { me, all, state, sent: AHashMap::new() }
     }
 
     /// The next one (xorshift64).

@@ -1,6 +1,6 @@
 //! What one receiver got, from one publisher or from many.
 
-use std::collections::HashMap;
+use ahash::AHashMap;
 
 use super::{Arrival, Tracker};
 use crate::scenario::Source;
@@ -11,7 +11,7 @@ pub enum Received {
     /// From this connection alone, as [`Source::One`]; nothing is looked up.
     One(u32, Tracker),
     /// From whomever the connection may receive.
-    Many(Source, HashMap<u32, Tracker>),
+    Many(Source, AHashMap<u32, Tracker>),
 }
 
 impl Received {
@@ -19,7 +19,7 @@ impl Received {
     pub fn from(source: Source) -> Received {
         match source {
             Source::One(publisher) => Received::One(publisher, Tracker::default()),
-            source => Received::Many(source, HashMap::new()),
+            source => Received::Many(source, AHashMap::new()),
         }
     }
 
