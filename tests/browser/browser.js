@@ -13,7 +13,7 @@ const ARGUMENTS = [
   '--disable-component-update', '--disable-sync',
 ];
 /** What is waited for comes at once, or when a busy machine gets to it. */
-const PATIENCE_MS = 180_000;
+const PATIENCE_MS = Number(process.env.PATIENCE ?? 180_000);
 /** What went over the wire last, when something did not come. */
 const FRAMES_SHOWN = 40;
 
