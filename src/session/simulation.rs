@@ -73,7 +73,7 @@ struct View {
     /// The same, of repeated publishes: it may have got the record too.
     repeated: BTreeSet<(u64, u64)>,
     waiting: BTreeMap<u64, Asked>,
-    /// Messages that were taken back, by the records that say so: those it has seen itself, and how many anybody had seen when it came.
+    /// Messages that were taken back, by the records that say so: those it has seen itself, and how many were gone for everybody when it came.
     taken_back: BTreeSet<(u64, u64)>,
     warned: usize,
     /// Receipts that want no answer, and were not refused: they are kept as soon as nothing is left to do.
@@ -90,7 +90,7 @@ struct View {
 /// A receipt: of what, `delivered` or `read`, epoch and seq.
 type Noted = (String, ReceiptKind, (u64, u64));
 
-/// Messages of which somebody was told that they were taken back, and how many there were before. Whoever asks after that gets no body.
+/// Messages of which somebody was told that they were taken back, and how many there were before. Whoever asks for them after that gets no body.
 #[derive(Default)]
 struct Gone(BTreeMap<(u64, u64), usize>);
 
@@ -449,6 +449,8 @@ struct Simulation {
     left: BTreeMap<(&'static str, &'static str), BTreeMap<String, Place>>,
     kept: Kept,
     gone: Gone,
+    /// How many of them were gone when nothing was on its way to anybody.
+    gone_for_all: usize,
     policies: Policies,
     is_on_disk: bool,
     /// Everything that clients got, hashed.
@@ -477,7 +479,7 @@ impl Simulation {
         let world = World::with(shards, limits, policies);
         let is_on_disk = policies != Policies::in_memory();
         let (views, left, kept, gone) = (Vec::new(), BTreeMap::new(), Kept::default(), Gone::default());
-        Simulation { random, world, views, left, kept, gone, policies, is_on_disk, trace: Hash::default() }
+        Simulation { random, world, views, left, kept, gone, gone_for_all: 0, policies, is_on_disk, trace: Hash::default() }
     }
 
     fn step(&mut self) {
@@ -538,6 +540,7 @@ impl Simulation {
         let shards = self.random.within(1, 3) as ShardId;
         let (loses, share) = (self.random.chance(70), self.random.below(101));
         self.world.crash(shards, |unsynced| if loses { unsynced * share / 100 } else { unsynced });
+        self.gone_for_all = self.gone.0.len();
         self.trace.write_u64(0);
     }
 
@@ -562,7 +565,7 @@ impl Simulation {
         let resume: Vec<_> = resumed.iter().map(|(to, p)| (&**to, Some((p.epoch, p.next - 1)))).collect();
         let Ok(client) = self.world.connect(user, device, &resume) else { return };
         assert_eq!(client, self.views.len());
-        let (kept, warned) = (self.kept.clone(), self.gone.0.len());
+        let (kept, warned) = (self.kept.clone(), self.gone_for_all);
         self.views.push(View { user, places: resumed, kept, warned, ..View::default() });
     }
 
@@ -756,6 +759,7 @@ impl Simulation {
         self.world.settle();
         self.read_all();
         self.world.check_at_rest();
+        self.gone_for_all = self.gone.0.len();
         for client in 0..self.views.len() {
             if self.world.clients[client].closed.is_none() {
                 self.views[client].check_complete(&self.world);

@@ -272,6 +272,16 @@ fn a_nearly_full_disk_refuses_what_it_would_have_to_keep_and_serves_the_rest() {
 }
 
 #[test]
+fn a_start_says_how_long_it_took() {
+    let dir = tempfile::tempdir().unwrap();
+    Client::connect(&Server::start_in(dir.path(), &[]), "alice", "phone").publish("direct:bob", "to be recovered");
+    let log = Server::start_talkative(dir.path()).log();
+    let line = log.lines().find(|line| line.contains("the store is open")).unwrap_or_else(|| panic!("{log}"));
+    let took = line.split_whitespace().find_map(|word| word.strip_prefix("took_ms="));
+    assert!(took.is_some_and(|took| took.parse::<u64>().is_ok()), "{line}");
+}
+
+#[test]
 fn a_data_directory_has_one_server() {
     let dir = tempfile::tempdir().unwrap();
     let _server = Server::start_in(dir.path(), &[]);

@@ -244,6 +244,19 @@ fn with_64_descriptors_it_serves_what_fits_and_recovers() {
 }
 
 #[test]
+fn without_a_free_receive_buffer_everything_arrives_all_the_same() {
+    let server = Server::start(&["--recv-buffers", "8", "--recv-buffer-bytes", "256"]);
+    let mut clients: Vec<Client> = (0..10).map(|i| Client::connect(&server, &format!("user{i}"), "phone")).collect();
+    let body = vec![b'x'; 60_000];
+    // Each of these alone is more than all buffers hold.
+    let references: Vec<u64> = clients.iter_mut().map(|client| client.send_publish("topic:t", &body, Extra::default())).collect();
+    for (client, reference) in clients.iter_mut().zip(references) {
+        client.ack(reference);
+    }
+    assert!(server.metric("campanile_recv_enobufs_total", "") > 0, "there was a buffer each time");
+}
+
+#[test]
 fn who_is_silent_is_pinged_and_then_closed() {
     let server = Server::start(&["--heartbeat-ms", "300", "--idle-timeout-ms", "1500"]);
     let [here, there] = server.users(1);

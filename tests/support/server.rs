@@ -44,6 +44,13 @@ impl Server {
         Server::of(command, dir)
     }
 
+    /// The same; everything that an operator is told by default is logged. See [`Self::log`].
+    pub fn start_talkative(dir: &Path) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_campanile"));
+        command.args(["--shards", "2"]);
+        Server::spawn(command, dir, &[])
+    }
+
     /// What it says when it does not start on this directory.
     pub fn refuses_in(dir: &Path, options: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_campanile"));
@@ -70,9 +77,13 @@ impl Server {
         self
     }
 
-    fn of(mut command: Command, dir: &Path) -> Server {
+    fn of(command: Command, dir: &Path) -> Server {
+        Server::spawn(command, dir, &[("CAMPANILE_LOG", "warn")])
+    }
+
+    fn spawn(mut command: Command, dir: &Path, environment: &[(&str, &str)]) -> Server {
         command.args(["--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir"]).arg(dir);
-        command.env_clear().env("CAMPANILE_LOG", "warn");
+        command.env_clear().envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let log = std::thread::spawn(move || {
@@ -106,6 +117,13 @@ impl Server {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Ends it at once, and gives what it has logged.
+    pub fn log(mut self) -> String {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.log.take().and_then(|log| log.join().ok()).expect("it is read once")
     }
 
     /// Waits for its end.

@@ -60,15 +60,20 @@ pub struct Damage {
 /// What can be done about lost data.
 const WAY_OUT: &str = "restore a backup, or give up what is lost with `campanile fsck --cut`";
 
+/// What can be done about a full disk. Nothing of what is there can be served without a place for the next epochs.
+const MAKE_ROOM: &str = "the disk is full: make room and start again";
+
+/// Whether it is for want of room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::File { path, error } => {
-                write!(
-                    f,
-                    "the store cannot use {}: {error}; check that it is there and belongs to the server's user",
-                    path.display()
-                )
+                let cure = if is_full(error) { MAKE_ROOM } else { "check that it is there and belongs to the server's user" };
+                write!(f, "the store cannot use {}: {error}; {cure}", path.display())
             }
             OpenError::NotSynced { path, error } => {
                 write!(f, "the journals in {} cannot be synced: {error}; look after the disk and start again", path.display())
@@ -121,7 +126,8 @@ impl fmt::Display for OpenError {
                 write!(f, "{path} is not partition {partition} of this data directory; put the right one there")
             }
             OpenError::Database { partition, path, error } => {
-                write!(f, "the database of partition {partition} at {} does not open: {error}; {WAY_OUT}", path.display())
+                let cure = if is_full(error) { MAKE_ROOM } else { WAY_OUT };
+                write!(f, "the database of partition {partition} at {} does not open: {error}; {cure}", path.display())
             }
             OpenError::Thread(error) => write!(f, "cannot start a thread of the store: {error}; allow more threads"),
         }

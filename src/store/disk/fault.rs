@@ -64,6 +64,9 @@ struct Asked {
     writes: std::sync::atomic::AtomicU32,
     syncs: std::sync::atomic::AtomicU32,
     reopenings: std::sync::atomic::AtomicU32,
+    /// Whether syncs stand still.
+    holds_syncs: std::sync::Mutex<bool>,
+    let_go: std::sync::Condvar,
 }
 
 #[cfg(test)]
@@ -87,7 +90,14 @@ impl Faults {
         Faults::take(&self.0.writes)
     }
 
+    /// From now on syncs stand still, or no more.
+    pub fn hold_syncs(&self, hold: bool) {
+        *self.0.holds_syncs.lock().unwrap() = hold;
+        self.0.let_go.notify_all();
+    }
+
     pub(super) fn sync(&self) -> std::io::Result<()> {
+        drop(self.0.let_go.wait_while(self.0.holds_syncs.lock().unwrap(), |holds| *holds).unwrap());
         Faults::take(&self.0.syncs)
     }
 

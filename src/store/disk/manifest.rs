@@ -438,6 +438,22 @@ mod tests {
     }
 
     #[test]
+    fn epochs_never_come_again_whatever_the_clock_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let epochs = |by_clock: u64| {
+            let mut manifest = open(dir.path(), "x").unwrap();
+            manifest.take_epochs(by_clock).unwrap();
+            manifest.first_epoch()
+        };
+        const HOUR: u64 = 3_600_000 << 20;
+        let now = 1000 * HOUR;
+        let firsts = [now, now + 1, now - 5 * HOUR, 0, now + 9 * HOUR, now].map(epochs);
+        assert_eq!(firsts[0], now);
+        assert!(firsts.is_sorted_by(|before, after| before + EPOCHS_PER_RUN <= *after), "{firsts:?}");
+        assert_eq!(firsts[4], now + 9 * HOUR);
+    }
+
+    #[test]
     fn a_newer_format_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         drop(open(dir.path(), "x").unwrap());

@@ -110,7 +110,7 @@ impl Stores {
             starting.push(begin(start, manifest.clone(), tell.clone())?);
         }
         drop(tell);
-        let (readers, failed) = wait_for_all(&told, &starting, metrics);
+        let (readers, failed) = wait_for_all(&told, &starting, metrics, PROGRESS_EVERY);
         if let Some(error) = failed {
             drop(shards);
             close_all(starting, readers);
@@ -262,12 +262,13 @@ fn wait_for_all(
     told: &Receiver<Opened>,
     starting: &[Starting],
     metrics: &Partitions,
+    progress_every: Duration,
 ) -> (Vec<JoinHandle<()>>, Option<OpenError>) {
     let mut readers: Vec<Option<JoinHandle<()>>> = starting.iter().map(|_| None).collect();
     let mut failed = None;
     for _ in 0..starting.len() {
         let (partition, opened) = loop {
-            match told.recv_timeout(PROGRESS_EVERY) {
+            match told.recv_timeout(progress_every) {
                 Ok(opened) => break opened,
                 Err(RecvTimeoutError::Timeout) => say_progress(starting, &readers),
                 Err(RecvTimeoutError::Disconnected) => {
@@ -307,4 +308,71 @@ fn end_process(why: &str) {
     tracing::error!("{why}");
     eprintln!("campanile: {why}");
     std::process::exit(EXIT_CODE);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::control::metrics;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Said(Arc<Mutex<Vec<u8>>>);
+
+    impl Said {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_recovery_that_takes_long_says_how_far_it_is() {
+        let said = Said::default();
+        let writer = said.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let (tell, told) = mpsc::channel();
+        let progress: [Arc<AtomicU64>; 2] = Default::default();
+        let starting = progress.clone().map(|progress| {
+            let (go, _) = mpsc::channel();
+            Starting { handle: thread::spawn(|| {}), progress, go }
+        });
+        let its_said = said.clone();
+        let teller = thread::spawn(move || {
+            let wait_for = |text: &str| {
+                while !its_said.text().contains(text) {
+                    thread::yield_now();
+                }
+            };
+            progress[1].store(1234, Ordering::Relaxed);
+            wait_for("partition=1 journal_bytes=1234");
+            wait_for("partition=0 journal_bytes=0");
+            let recovered = Recovered { number: 1, torn_bytes: 7 };
+            tell.send((0, Ok((recovered, thread::spawn(|| {}))))).unwrap();
+            progress[1].store(5678, Ordering::Relaxed);
+            wait_for("partition=1 journal_bytes=5678");
+            let error = OpenError::NoData { path: "there".into() };
+            tell.send((1, Err(error))).unwrap();
+        });
+        let metrics = metrics::for_partitions(2);
+        let wait = || wait_for_all(&told, &starting, &metrics, Duration::from_millis(1));
+        let (readers, failed) = tracing::subscriber::with_default(log, wait);
+        teller.join().unwrap();
+        assert_eq!((readers.len(), metrics[0].dropped_tail_bytes.get()), (1, 7));
+        assert!(matches!(failed, Some(OpenError::NoData { .. })));
+        starting.into_iter().for_each(|starting| starting.handle.join().unwrap());
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    }
 }

@@ -18,7 +18,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use super::database::Database;
-use super::error::OpenError;
+use super::error::{OpenError, is_full};
 use super::fault::Acknowledge;
 use super::lanes::ThreadLanes;
 use super::manifest;
@@ -348,10 +348,7 @@ impl Writer {
 
 /// What a shard is told.
 fn why_not_stored(error: &io::Error) -> NotStored {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => NotStored::DiskFull,
-        _ => NotStored::Failed,
-    }
+    if is_full(error) { NotStored::DiskFull } else { NotStored::Failed }
 }
 
 /// A database that is closed: reading fails.

@@ -6,8 +6,12 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use nix::mount::{MsFlags, mount, umount};
+use nix::sched::{CloneFlags, unshare};
 
 use support::{HELD, PROGRAM, VIOLATED, ends, without_fuse};
 
@@ -52,6 +56,51 @@ fn the_server_comes_back_when_the_disk_was_full() {
     if !without_fuse() {
         ends(HELD, &["--cycles", "2", "--seed", "15", "--power-loss", "--faults", "full"]);
     }
+}
+
+/// A small disk, seen by this thread and the processes that it starts; it goes with them.
+fn small_disk() -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("campanile-crash-small-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let nothing = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).unwrap();
+    mount(Some("none"), &dir, Some("tmpfs"), MsFlags::empty(), Some("size=16m")).unwrap();
+    dir
+}
+
+/// Starts the server on a directory until it listens. What it says when it does not.
+fn starts_on(dir: &Path) -> Result<(), String> {
+    let mut command = Command::new(Path::new(PROGRAM).with_file_name("campanile"));
+    command.args(["--shards", "1", "--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir"]);
+    let mut server = command.arg(dir).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let listens = lines.any(|line| line.contains("tcp://"));
+    server.kill().unwrap();
+    let output = server.wait_with_output().unwrap();
+    listens.then_some(()).ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_start_on_a_full_disk_says_so_and_succeeds_when_there_is_room() {
+    if without_fuse() {
+        return;
+    }
+    let disk = small_disk();
+    let (data, fill) = (disk.join("data"), disk.join("fill"));
+    starts_on(&data).unwrap();
+    for is_new in [false, true] {
+        if is_new {
+            std::fs::remove_dir_all(&data).unwrap();
+        }
+        std::fs::write(&fill, vec![0; 32 << 20]).unwrap_err();
+        let said = starts_on(&data).unwrap_err();
+        assert!(said.contains("the disk is full: make room"), "{said}");
+        std::fs::remove_file(&fill).unwrap();
+        starts_on(&data).unwrap();
+    }
+    umount(&disk).unwrap();
+    std::fs::remove_dir(&disk).unwrap();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::{Manifest, OpenError, Opening, ShardStore, StoreOptions, Stores};
 use crate::control::metrics::{self, Partitions};
@@ -259,6 +259,26 @@ fn a_sync_that_fails_acknowledges_nothing_and_ends_the_process() {
     let mut shards = shards;
     assert_eq!(shards[0].next(), None);
     assert!(dir.path().join("disk-failed").exists());
+}
+
+#[test]
+fn while_a_commit_stands_still_it_is_told_and_nothing_else_waits() {
+    let mut running = Running::start();
+    running.append(1, Durability::Fsync);
+    running.wait(0);
+    running.options.faults.hold_syncs(true);
+    running.append(1, Durability::Fsync);
+    running.publish();
+    let partition = usize::from(running.partition(1));
+    let stands_for = |running: &Running| running.metrics[partition].committing_for(Instant::now());
+    while stands_for(&running).is_none_or(|time| time < Duration::from_millis(20)) {
+        std::thread::yield_now();
+    }
+    assert_eq!(running.read(1, 1, 9), [1, 2], "readers see what is written; the home shows what is committed");
+    assert_eq!(running.shards[0].next(), None, "and that is not");
+    running.options.faults.hold_syncs(false);
+    assert_eq!(appended(&running.wait(0)), (1, 2, Ok(())));
+    running.stop();
 }
 
 #[test]
