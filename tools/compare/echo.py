@@ -24,7 +24,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from processes import Server, Unavailable, answers, cpu_s, free_port
+from processes import Server, Unavailable, cpu_s
 from uwebsockets import client, server, sources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,10 +76,10 @@ def uwebsockets(scratch):
     tree = sources(scratch)
     if (tree / "load_test").exists():
         return tree
-    # The port stands in the source.
-    port = free_port()
-    (tree / "EchoServer.cpp").write_text(re.sub(r"\b9001\b", str(port), (tree / "examples" / "EchoServer.cpp").read_text()))
-    (tree / "port").write_text(str(port))
+    # The port stands in the source; let the kernel choose one, and the server tell it.
+    echo = (tree / "examples" / "EchoServer.cpp").read_text()
+    echo = echo.replace("listen(9001", "listen(0").replace("<< 9001 <<", "<< us_socket_local_port(0, (us_socket_t *) listen_socket) <<")
+    (tree / "EchoServer.cpp").write_text(echo)
     server(tree, "EchoServer.cpp", "EchoServer")
     client(tree, "benchmarks/load_test.c", "load_test")
     return tree
@@ -89,14 +89,8 @@ def run(options, anchor, name, program, payload, base):
     """One server under load: its figures."""
     directory = Path(tempfile.mkdtemp(dir=base))
     command = ["taskset", "-c", options.server_cpu, program]
-    # A port of its own for each run: the kernel closes the sockets of a ring some time after their process has ended.
+    # The kernel closes the sockets of a ring some time after their process has ended, so a port is not used again.
     command += ["127.0.0.1:0"] if name == "campanile" else []
-    told = (anchor / "port").read_text() if name == "uwebsockets" else None
-
-    def port(log):
-        found = re.search(r"ws://127\.0\.0\.1:(\d+)", log)
-        return told if told and answers(int(told)) else found and found[1]
-
     with Server(command, directory, port) as pid:
         place = ["127.0.0.1", port((directory / "log").read_text())]
         load = ["taskset", "-c", options.cpu, "stdbuf", "-oL", anchor / "load_test", options.connections, *place, "0", "0", payload]
@@ -111,6 +105,12 @@ def run(options, anchor, name, program, payload, base):
     }
     print(f"{name:<12} {payload:>6} B {row['messages_per_s']:>10.0f}/s {row['messages_per_cpu_s']:>10.0f} per CPU second", flush=True)
     return row
+
+
+def port(log):
+    """Where a server says that it listens."""
+    found = re.search(r"(?:ws://127\.0\.0\.1:|Listening on port )(\d+)\n", log)
+    return found and found[1]
 
 
 def measure(command, pid, options):

@@ -121,11 +121,11 @@ def play(options, present, base):
 
 def run(options, workload, one, pace, base):
     """One server under one workload."""
-    arguments = [*workload.arguments, *pace, "--seconds", options.seconds]
     if isinstance(one, servers.Floor):
-        status, figures = load(options, [workload.floor, *workload.floor_arguments, "--seconds", options.seconds], Path(tempfile.mkdtemp(dir=base)))
+        arguments = [workload.floor, *workload.floor_arguments, "--seconds", options.seconds]
+        status, figures = load(options, arguments, Path(tempfile.mkdtemp(dir=base)))
     else:
-        status, figures = serve(options, one, [workload.scenario, *arguments], base)
+        status, figures = serve(options, one, [workload.scenario, *workload.arguments, *pace, "--seconds", options.seconds], base)
     found = [(measure, value(figures, measure.key)) for measure in workload.measures]
     shown = ", ".join(f"{measure.title} {figure:,.{measure.digits}f}" for measure, figure in found if figure is not None)
     print(f"{workload.name:<14} {one.name:<14} {shown or 'nothing'}{'' if status == 0 else f'   EXIT STATUS {status}'}", flush=True)
