@@ -46,7 +46,7 @@ pub enum Failure {
     Floor(io::Error),
     /// `/proc` has not what was asked for.
     Proc(String),
-    /// The JSON file cannot be written.
+    /// A report cannot be written.
     Report(PathBuf, io::Error),
 }
 

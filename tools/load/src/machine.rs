@@ -1,5 +1,6 @@
 //! What `/proc` and the limits of this process tell: CPU time, memory, descriptors, facts about the machine.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -109,7 +110,28 @@ pub struct Facts {
     pub tcp_congestion_control: String,
     /// Memory in all.
     pub memory_bytes: u64,
+    /// A virtual machine: its neighbours are in the figures too.
+    pub is_virtual: bool,
+    /// How the first CPU's clock is governed; empty where nobody can say.
+    pub cpu_governor: String,
+    /// Descriptors that this process may have.
+    pub descriptors: u64,
+    /// Settings of the kernel that matter here.
+    pub sysctls: BTreeMap<&'static str, String>,
 }
+
+/// Those that [`Facts::sysctls`] has; `campanile doctor` and `tuning/` say what they do.
+const SYSCTLS: [&str; 9] = [
+    "fs.nr_open",
+    "kernel.io_uring_disabled",
+    "net.core.default_qdisc",
+    "net.core.somaxconn",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.tcp_max_syn_backlog",
+    "net.ipv4.tcp_mem",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_wmem",
+];
 
 /// Reads the facts; what is not to be had stays empty.
 pub fn facts() -> Facts {
@@ -121,8 +143,17 @@ pub fn facts() -> Facts {
         cpu: model.map(|(_, name)| name.trim().to_owned()).unwrap_or_default(),
         cpus: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
         tcp_congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control").trim().to_owned(),
+        is_virtual: cpuinfo.lines().any(|line| line.starts_with("flags") && line.contains(" hypervisor")),
+        cpu_governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").trim().to_owned(),
+        descriptors: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
+        sysctls: SYSCTLS.into_iter().filter_map(|name| Some((name, sysctl(name)?))).collect(),
         memory_bytes: kib_of(&read("/proc/meminfo"), "MemTotal:").unwrap_or(0) * 1024,
     }
+}
+
+fn sysctl(name: &str) -> Option<String> {
+    let value = fs::read_to_string(format!("/proc/sys/{}", name.replace('.', "/"))).ok()?;
+    Some(value.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// Raises RLIMIT_NOFILE to the hard limit and gives that; `u64::MAX` if there is none.
@@ -182,7 +213,8 @@ mod tests {
     fn this_process_has_memory_and_the_machine_has_facts() {
         assert!(rss_bytes(std::process::id()).is_ok_and(|b| b > 100_000));
         assert!(process_s(std::process::id()).is_ok());
-        assert!(!facts().kernel.is_empty());
+        let facts = facts();
+        assert!(!facts.kernel.is_empty() && facts.sysctls.contains_key("net.core.somaxconn") && facts.descriptors > 0);
         assert_eq!(kib_of("A: 1 kB\nVmRSS:\t  77 kB\n", "VmRSS:"), Some(77));
     }
 }

@@ -33,7 +33,6 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use serde::Serialize;
 
 use conduct::Watched;
 use dress::{Dress, Target};
@@ -41,7 +40,7 @@ use error::Failure;
 use floor::FloorServer;
 use options::{BacklogOptions, Cli, ColdOptions, Command, Common, Heartbeat, Peers, Server, Settings, Verify, Yardstick};
 use peers::Peer;
-use report::{BacklogFigures, ColdFigures, Figures};
+use report::{BacklogFigures, ColdFigures, Figures, Report};
 use scenario::Plan;
 
 /// Something was lost, duplicated, out of order or disconnected.
@@ -88,7 +87,7 @@ fn idle(common: &Common, server: &Server, start: Option<u32>, heartbeat: Heartbe
     if start.is_some_and(|start| start == 0 || start >= connections) {
         return Err(Failure::Option("--start-connections: more than 0 and less than --connections".to_owned()));
     }
-    let plan = Plan::idle(run_number(), at_least(connections, 1)?, settings.cpus.len() as u32);
+    let plan = Plan::idle(run_number(), at_least(connections, 1)?, settings.workers);
     measure("idle", plan, &settings, common, watched(server)?, start)
 }
 
@@ -100,7 +99,7 @@ fn direct(common: &Common, server: &Server, verify: Verify, peers: Peers) -> Res
 
 fn direct_plan(common: &Common, settings: &Settings, peers: Peers) -> Result<Plan, Failure> {
     let connections = at_least(common.connections.unwrap_or(CONNECTIONS), 2)?;
-    let workers = settings.cpus.len() as u32;
+    let workers = settings.workers;
     match peers {
         Peers::Pairs if connections % 2 == 1 => {
             Err(Failure::Option(format!("--connections {connections}: pairs need an even number")))
@@ -122,11 +121,10 @@ fn backlog(common: &Common, server: &Server, options: &BacklogOptions) -> Result
     for (name, value) in [("--users", users), ("--messages", messages), ("--publishers", publishers)] {
         positive(name, u64::from(value))?;
     }
-    let plan = Plan::backlog(run_number(), publishers, users, messages, settings.cpus.len() as u32);
+    let plan = Plan::backlog(run_number(), publishers, users, messages, settings.workers);
     let outcome = conduct::backlog(plan, &settings, own(watched(server)?)?, pings)?;
     let figures = BacklogFigures::from(&common.durability, &settings, &outcome);
-    show(common, &figures.table(), &figures)?;
-    Ok(figures.is_clean())
+    show(common, &figures)
 }
 
 fn cold(common: &Common, server: &Server, options: &ColdOptions) -> Result<bool, Failure> {
@@ -139,12 +137,11 @@ fn cold(common: &Common, server: &Server, options: &ColdOptions) -> Result<bool,
     }
     positive("--messages", messages)?;
     let run = options.run.map_or_else(run_number, |run| run.0);
-    let workers = settings.cpus.len() as u32;
+    let workers = settings.workers;
     let plan = Plan::cold(run, publishers.min(conversations), (conversations, messages), page, (reads, readers), workers);
     let outcome = conduct::cold(plan, &settings, own(watched(server)?)?, options.half(), options.rest())?;
     let figures = ColdFigures::from(&common.durability, &settings, &outcome);
-    show(common, &figures.table(), &figures)?;
-    Ok(figures.is_clean())
+    show(common, &figures)
 }
 
 fn positive(name: &str, value: u64) -> Result<(), Failure> {
@@ -162,7 +159,7 @@ fn floor(common: &Common, members: u32) -> Result<bool, Failure> {
 fn echo_floor(common: &Common, heartbeat: Heartbeat) -> Result<bool, Failure> {
     let settings = Settings::from(common)?.beating(heartbeat)?;
     let connections = at_least(common.connections.unwrap_or(CONNECTIONS), 1)?;
-    let plan = Plan::idle(run_number(), connections, settings.cpus.len() as u32);
+    let plan = Plan::idle(run_number(), connections, settings.workers);
     let server = FloorServer::start(Yardstick::Echoes, settings.server_cpus.first().copied())?;
     let target = Target { dress: Dress::Peer(Peer::Echo), ..Target::tcp(server.address) };
     measure("echo-floor", plan, &settings, common, Watched { target, pid: Some(server.pid()) }, None)
@@ -171,7 +168,7 @@ fn echo_floor(common: &Common, heartbeat: Heartbeat) -> Result<bool, Failure> {
 fn group_plan(common: &Common, settings: &Settings, members: u32) -> Result<Plan, Failure> {
     let members = if members == 0 { Err(Failure::Option("--members: at least 1".to_owned())) } else { Ok(members) }?;
     let connections = at_least(common.connections.unwrap_or(members.saturating_add(1)), members.saturating_add(1))?;
-    Ok(Plan::group(run_number(), members, connections, settings.cpus.len() as u32))
+    Ok(Plan::group(run_number(), members, connections, settings.workers))
 }
 
 fn at_least(connections: u32, least: u32) -> Result<u32, Failure> {
@@ -216,14 +213,12 @@ fn measure(
     let server = prepared(server, &plan, settings)?;
     let outcome = conduct::conduct(plan, settings, server, start_connections)?;
     let figures = Figures::from(scenario, &common.durability, settings, &outcome);
-    show(common, &report::table(&figures), &figures)?;
-    Ok(figures.is_clean())
+    show(common, &figures)
 }
 
-/// The report: a table, and JSON where it is wanted.
-fn show(common: &Common, table: &str, figures: &impl Serialize) -> Result<(), Failure> {
-    print!("{table}");
-    common.json.as_ref().map_or(Ok(()), |path| report::write_json(figures, path))
+/// The report: a table, and files where they are wanted. Says whether the run was clean.
+fn show(common: &Common, figures: &impl Report) -> Result<bool, Failure> {
+    report::show(figures, common.json.as_deref(), common.report.as_deref())
 }
 
 /// A number that no other run of today has.

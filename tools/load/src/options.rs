@@ -1,6 +1,6 @@
 //! The command line, and what is made of it.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -20,6 +20,10 @@ use crate::scenario::{BroadcastOptions, ChurnOptions, GroupsOptions, MixedOption
 const FILL_WINDOW: u32 = 64;
 /// Logins under way at once.
 const LOGINS: u32 = 256;
+/// More threads than any machine has use for.
+const WORKERS_MAX: u32 = 1024;
+/// Four billion connections have room in these.
+const ADDRESSES_MAX: u32 = 65_536;
 
 const EXAMPLES: &str = "\
 Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
@@ -33,6 +37,8 @@ Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
   campanile-load backlog --users 10000 --messages 100 --pings --cpus 1
   campanile-load cold --conversations 100000 --messages 1000000 --rest 90 --server-pid $PID
   campanile-load floor --members 1000 --payload 128 --window 1 --server-cpus 0 --cpus 1
+  campanile-load group --target redis://127.0.0.1:6379 --members 1000 --server-pid $REDIS --cpus 1
+  campanile-load idle --connections 15000 --heartbeat 900 --server-pid $PID --cpus 1
   campanile-load storm --connections 10000 --drop 5000 --rate 2000 --pings --cpus 1 --server-pid $PID
   campanile-load ramp --p99-ms 5 --from 5000 direct --connections 1000 --duration 5 --cpus 1 --server-cpus 0
   campanile-load mixed --connections 10000 --rate 5000 --duration 60 --pings --cpus 1 --server-pid $PID
@@ -462,6 +468,10 @@ pub struct Common {
     /// CPUs of this program, one pinned worker each, such as 1 or 2-3,6 [default: all that are not in --server-cpus].
     #[arg(long, value_name = "LIST")]
     pub cpus: Option<String>,
+    /// Threads of this program, each with a ring, a table of sockets and connections of its own, on the --cpus in turn [default: one for each]. More than
+    /// one for a CPU only make room for more sockets: RLIMIT_NOFILE bounds each table.
+    #[arg(long, value_name = "N")]
+    pub workers: Option<u32>,
     /// Closed loop: messages that each publisher has outstanding; one is outstanding until its ack and all its deliveries were read
     /// [default: 1; backlog and cold: 64].
     #[arg(long, value_name = "W", conflicts_with = "rate")]
@@ -475,12 +485,19 @@ pub struct Common {
     /// Writes all figures to this file.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Writes a page with charts to this file: one HTML file that holds everything.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Label for the report: the durability that the server was configured with.
     #[arg(long, value_name = "NAME", default_value = "not told")]
     pub durability: String,
     /// Seconds without progress after which what is outstanding at the end counts as lost.
     #[arg(long, value_name = "S", default_value_t = 10.0)]
     pub drain: f64,
+    /// Where connections come from, in turn, such as 127.0.1.1-127.0.1.40 or 10.0.0.5,10.0.0.7: each address has its own ports towards the server, 64,512
+    /// at most [default: addresses of loopback where the server is there, else what the kernel chooses].
+    #[arg(long, value_name = "LIST")]
+    pub source_addresses: Option<String>,
     /// Connections from each source address 127.a.b.c, when the target is loopback. The kernel has about 28,000 ports for each, and
     /// searches long for a free one once half of them are taken.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -509,8 +526,12 @@ pub struct Settings {
     pub server_cpus: Vec<usize>,
     /// Without progress for so long at the end, what is outstanding is lost.
     pub drain: Duration,
-    /// Connections from each source address.
+    /// Threads.
+    pub workers: u32,
+    /// Connections from each source address of loopback.
     pub per_address: u32,
+    /// Source addresses, unless they are those.
+    pub sources: Vec<Ipv4Addr>,
     /// Logins under way at once, for each worker.
     pub logins_per_worker: usize,
     /// The same for sessions that come back.
@@ -526,6 +547,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Slices in which latencies are shown over time, in ns.
+    pub fn slice_ns(&self) -> u64 {
+        (self.duration.as_nanos() as u64 / 80).clamp(100_000_000, 60_000_000_000)
+    }
+
     /// Checks what can be checked without a server.
     ///
     /// # Errors
@@ -537,6 +563,8 @@ impl Settings {
             Some(list) => cpu_list(list)?,
             None => own_cpus(&server_cpus),
         };
+        let workers = common.workers.unwrap_or(cpus.len() as u32);
+        let sources = common.source_addresses.as_deref().map_or(Ok(Vec::new()), address_list)?;
         Ok(Settings {
             payload_bytes: common.payload,
             duration: Duration::from_secs_f64(common.duration),
@@ -545,9 +573,11 @@ impl Settings {
             rate_per_s: common.rate,
             server_cpus,
             drain: Duration::from_secs_f64(common.drain),
+            workers,
             per_address: common.per_address,
-            logins_per_worker: (common.logins.unwrap_or(LOGINS) as usize / cpus.len()).max(1),
-            returns_per_worker: common.logins.map_or(usize::MAX, |logins| (logins as usize / cpus.len()).max(1)),
+            sources,
+            logins_per_worker: (common.logins.unwrap_or(LOGINS) as usize / workers as usize).max(1),
+            returns_per_worker: common.logins.map_or(usize::MAX, |logins| (logins as usize / workers as usize).max(1)),
             cpus,
             verify_places: None,
             heartbeat: None,
@@ -624,6 +654,9 @@ fn check(common: &Common) -> Result<(), Failure> {
     if common.window.is_some_and(|w| w == 0 || w >= WINDOW_MAX) {
         return no(format!("--window: 1 to {}", WINDOW_MAX - 1));
     }
+    if common.workers.is_some_and(|workers| workers == 0 || workers > WORKERS_MAX) {
+        return no(format!("--workers: 1 to {WORKERS_MAX}"));
+    }
     if common.per_address == 0 || common.per_address > 60_000 {
         return no(format!("--per-address {}: 1 to 60000", common.per_address));
     }
@@ -646,6 +679,29 @@ pub fn cpu_list(text: &str) -> Result<Vec<usize>, Failure> {
     cpus.sort_unstable();
     cpus.dedup();
     Ok(cpus)
+}
+
+/// Reads a list such as `127.0.1.1-127.0.1.40,10.0.0.5`.
+///
+/// # Errors
+/// What is expected.
+fn address_list(text: &str) -> Result<Vec<Ipv4Addr>, Failure> {
+    let wrong = || {
+        Failure::Option(format!(
+            "--source-addresses {text}: write for example 127.0.1.1-127.0.1.40 or 10.0.0.5,10.0.0.7; at most {ADDRESSES_MAX} of IPv4"
+        ))
+    };
+    let mut addresses = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let address = |text: &str| text.trim().parse::<Ipv4Addr>().ok().map(u32::from);
+        let (first, last) = address(first).zip(address(last)).filter(|(first, last)| first <= last).ok_or_else(wrong)?;
+        if last - first >= ADDRESSES_MAX || addresses.len() as u32 + (last - first) >= ADDRESSES_MAX {
+            return Err(wrong());
+        }
+        addresses.extend((first..=last).map(Ipv4Addr::from));
+    }
+    Ok(addresses)
 }
 
 fn own_cpus(server_cpus: &[usize]) -> Vec<usize> {
@@ -728,6 +784,23 @@ mod tests {
         let cli = Cli::try_parse_from(line.split_ascii_whitespace()).map_err(|e| Failure::Option(e.to_string()))?;
         let Command::Floor { common, .. } = cli.command else { panic!("the test asks for floor") };
         Settings::from(&common)
+    }
+
+    #[test]
+    fn source_addresses_are_lists_and_ranges() {
+        let addresses = address_list("127.0.1.254-127.0.2.1, 10.0.0.5").unwrap();
+        let written: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
+        assert_eq!(written, ["127.0.1.254", "127.0.1.255", "127.0.2.0", "127.0.2.1", "10.0.0.5"]);
+        for wrong in ["", "127.0.0.1-", "127.0.0.2-127.0.0.1", "::1", "1.0.0.0-9.0.0.0", "127.0.0.1,x"] {
+            assert!(address_list(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn workers_are_as_many_as_cpus_unless_it_is_said_how_many() {
+        let workers = |line| settings(line).map(|settings| settings.workers).ok();
+        assert_eq!((workers("x floor --cpus 1,2,3"), workers("x floor --cpus 1 --workers 4")), (Some(3), Some(4)));
+        assert_eq!(workers("x floor --workers 0"), None);
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn ramp_traffic<O: Args>(
     let settings = Settings::from(common)?.open(common, ramping.from_per_s)?;
     let run = run_number();
     let traffic = traffic(run, connections(common)).map_err(Failure::Option)?;
-    let plan = Plan::of_traffic(run, traffic, settings.cpus.len() as u32);
+    let plan = Plan::of_traffic(run, traffic, settings.workers);
     climb(load, plan, &settings, (common, server), ramping)
 }
 
@@ -118,8 +118,7 @@ fn climb(
     let server = prepared(watched(server)?, &plan, settings)?;
     let outcome = conduct::ramp(plan, settings, server, ramping)?;
     let figures = RampFigures::from(load, ramping.p99_ns, &common.durability, settings, &outcome);
-    show(common, &figures.table(), &figures)?;
-    Ok(figures.is_clean())
+    show(common, &figures)
 }
 
 /// `traffic` is given the run's number and how many connections there are.
@@ -133,7 +132,7 @@ fn play<O: Args>(
     let settings = with(Settings { pings: *pings, ..Settings::from(common)?.open(common, rate_per_s)? });
     let run = run_number();
     let traffic = traffic(run, connections(common)).map_err(Failure::Option)?;
-    let plan = Plan::of_traffic(run, traffic, settings.cpus.len() as u32);
+    let plan = Plan::of_traffic(run, traffic, settings.workers);
     measure(scenario, plan, &settings, common, watched(server)?, None)
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use hdrhistogram::Histogram;
 
-use super::{Arrival, Attempt, Own, TrafficTally, Verified};
+use super::{Arrival, Attempt, Own, Timeline, TrafficTally, Verified};
 
 /// Longest latency that is told apart, in ns (one hour).
 const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
@@ -74,6 +74,8 @@ pub struct Tally {
     pub ack_latency: Histogram<u64>,
     /// Open loop: how long after its time a message was given to its publisher, ns (measured).
     pub lateness: Histogram<u64>,
+    /// Latencies over time (measured).
+    pub timeline: Timeline,
     /// How busy this program was (measured).
     pub own: Own,
     /// What traffic counts besides.
@@ -118,6 +120,7 @@ impl Default for Tally {
             latency: latencies(),
             ack_latency: latencies(),
             lateness: latencies(),
+            timeline: Timeline::default(),
             own: Own::default(),
             traffic: TrafficTally::default(),
         }
@@ -254,6 +257,7 @@ impl Tally {
         ] {
             own.add(other).expect("both have the same range");
         }
+        self.timeline.add(&other.timeline);
         self.own = self.own.max(other.own);
         self.traffic.add(&other.traffic);
     }

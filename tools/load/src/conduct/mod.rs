@@ -4,6 +4,7 @@ mod ladder;
 mod minutes;
 mod ramp;
 mod run;
+mod series;
 mod stock;
 mod storm;
 
@@ -28,6 +29,7 @@ pub use minutes::Minutes;
 pub use ramp::{Ramp, RampStep, Ramping, ramp};
 pub use run::{Memory, Outcome, conduct};
 
+pub use series::{Sample, Series};
 pub use stock::{Backlog, ColdReads, Half, backlog, cold};
 
 /// How often a step is looked at to see whether it is over.
@@ -84,7 +86,7 @@ fn with_crew<R>(
     let (result, tally) = thread::scope(|scope| {
         let crew = &crew;
         let shown = Shown { terminal: std::io::stderr().is_terminal(), ..Shown::default() };
-        let mut conductor = Conductor { crew, pid, workers: Vec::new(), shown };
+        let mut conductor = Conductor { crew, pid, workers: Vec::new(), shown, series: Series::default() };
         for (id, letters) in letters.into_iter().enumerate() {
             conductor.workers.push(scope.spawn(move || worker::run(crew, id as u32, letters)));
         }
@@ -123,6 +125,7 @@ struct Conductor<'scope, 'a> {
     pid: Option<u32>,
     workers: Vec<ScopedJoinHandle<'scope, Result<Tally, Failure>>>,
     shown: Shown,
+    series: Series,
 }
 
 /// What the last progress line showed.
@@ -199,6 +202,17 @@ impl Conductor<'_, '_> {
             acked: totals.acked,
             pongs: totals.pongs,
         })
+    }
+
+    /// Takes a sample, if it is time for one. One that cannot be taken is missing.
+    fn sample(&mut self) {
+        if !self.series.is_due(self.crew.stage.now_ns()) {
+            return;
+        }
+        let settings = &self.crew.settings;
+        if let (Ok(meters), Ok(rss)) = (self.meters(), self.rss()) {
+            self.series.take(meters, rss, settings.server_cpus.len(), settings.cpus.len());
+        }
     }
 
     /// A progress line, once per second. The text is given the totals, and acks and deliveries per second.

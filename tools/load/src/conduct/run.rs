@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::minutes::Minutes;
 use super::storm::Storm;
-use super::{CALM, Conductor, LOOK, Meters, REST, Watched, with_crew};
+use super::{CALM, Conductor, LOOK, Meters, REST, Sample, Series, Watched, with_crew};
 use crate::account::{Tally, Verified};
 use crate::dress::Dress;
 use crate::error::Failure;
@@ -56,6 +56,8 @@ pub struct Outcome {
     pub drain_gave_up: bool,
     /// Round trips of a session that has nothing to do with it, if that was wanted.
     pub pings: Option<Pings>,
+    /// The measured time over time.
+    pub series: Vec<Sample>,
     /// How those came back who had dropped together.
     pub storm: Option<Storm>,
 }
@@ -85,6 +87,7 @@ pub fn conduct(plan: Plan, settings: &Settings, server: Watched, start_connectio
         logins_per_s,
         drain_gave_up,
         pings: run.pings,
+        series: run.series,
         storm: run.storm,
         tally,
     })
@@ -98,6 +101,7 @@ pub(super) struct Run {
     /// Without an ack at the end of the measured time.
     stall_ns: u64,
     pings: Option<Pings>,
+    series: Vec<Sample>,
     storm: Option<Storm>,
 }
 
@@ -172,6 +176,7 @@ impl Run {
         self.sleep_until(conductor, begin, "warming up");
         let first = conductor.meters()?;
         self.minutes = Minutes::from(begin, first.acked);
+        conductor.series = Series::begin(first, end - begin);
         if has_storm {
             conductor.crew.stage.storm_begins(end);
             self.sleep_until(conductor, end, "before the storm");
@@ -186,6 +191,7 @@ impl Run {
             self.pings = pinger.map(Pinger::end).transpose()?;
         }
         let last = conductor.meters()?;
+        self.series = std::mem::take(&mut conductor.series).samples();
         self.minutes.end(last.at_ns, last.acked);
         self.stall_ns = conductor.crew.stage.without_ack_ns();
         self.memory.end = conductor.rss()?;
@@ -199,6 +205,7 @@ impl Run {
                 return;
             }
             thread::sleep(Duration::from_nanos(left).min(Duration::from_millis(100)));
+            conductor.sample();
             self.minutes.look(conductor.crew.stage.now_ns(), conductor.crew.stage.totals().acked);
             let left_s = Duration::from_nanos(left).as_secs_f64();
             conductor.show(|totals, rates| {

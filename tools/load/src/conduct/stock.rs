@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{CALM, Conductor, LOOK, Meters, REST, Watched, with_crew};
+use super::{CALM, Conductor, LOOK, Meters, REST, Sample, Series, Watched, with_crew};
 use crate::account::Tally;
 use crate::dress::Dress;
 use crate::error::Failure;
@@ -12,6 +12,8 @@ use crate::pinger::{Pinger, Pings};
 use crate::scenario::{Plan, Stock};
 use crate::stage::{Step, Totals};
 
+/// Nobody knows how long catching up takes; it is sampled as if it were so long.
+const BACKLOG_NS: u64 = 60_000_000_000;
 /// After the last message of a backlog, whatever comes again would come soon.
 const AFTERMATH: Duration = Duration::from_millis(500);
 
@@ -48,6 +50,8 @@ pub struct Backlog {
     pub rss_end: Option<u64>,
     /// Of a session that has nothing to do with it, if that was wanted.
     pub pings: Option<Pings>,
+    /// While all caught up.
+    pub series: Vec<Sample>,
 }
 
 /// Lays messages in store and lets all users log in at once.
@@ -62,6 +66,7 @@ pub fn backlog(plan: Plan, settings: &Settings, server: Watched, with_pings: boo
             with_pings.then(|| Pinger::start(&conductor.crew.target, &format!("{}-pinger", plan.group_id()))).transpose()?;
         thread::sleep(if with_pings { CALM } else { Duration::ZERO });
         let first = conductor.meters()?;
+        conductor.series = Series::begin(first, BACKLOG_NS);
         pinger.iter().for_each(Pinger::load_begins);
         let begin = Instant::now();
         let stage = &conductor.crew.stage;
@@ -71,12 +76,14 @@ pub fn backlog(plan: Plan, settings: &Settings, server: Watched, with_pings: boo
         let users = u64::from(plan.connections - plan.publishers());
         conductor.wait_or_give_up("catching up", users, |t| t.caught_up);
         let (took, last) = (begin.elapsed(), conductor.meters()?);
+        let series = std::mem::take(&mut conductor.series).samples();
         let pings = pinger.map(Pinger::end).transpose()?;
         thread::sleep(AFTERMATH);
-        Ok((filled, took, [first, last], conductor.rss()?, pings, conductor.crew.stage.totals().caught_up))
+        let caught_up = conductor.crew.stage.totals().caught_up;
+        Ok((filled, took, [first, last], conductor.rss()?, (pings, series), caught_up))
     };
-    let ((filled, took, meters, rss_end, pings, caught_up), tally, crew) = with_crew(plan, settings, server, play)?;
-    Ok(Backlog { plan: crew.plan, over: crew.target.dress, tally, filled, caught_up, took, meters, rss_end, pings })
+    let ((filled, took, meters, rss_end, (pings, series), caught_up), tally, crew) = with_crew(plan, settings, server, play)?;
+    Ok(Backlog { plan: crew.plan, over: crew.target.dress, tally, filled, caught_up, took, meters, rss_end, pings, series })
 }
 
 /// What reading cold conversations gave.
@@ -174,6 +181,7 @@ impl Conductor<'_, '_> {
             if totals != last.1 {
                 last = (Instant::now(), totals);
             }
+            self.sample();
             self.show(|totals, rates| format!("{step}: {} of {wanted}, {:.0} deliveries/s", done(totals), rates[1]));
             thread::sleep(LOOK);
         }

@@ -15,6 +15,8 @@ const QUIET: Duration = Duration::from_millis(300);
 pub struct Storm {
     /// Who dropped.
     pub dropped: u32,
+    /// When, in ns of the stage.
+    pub at_ns: u64,
     /// Who came back.
     pub returned: u64,
     /// From the moment at which they dropped until the last one was back; those who never came leave it out.
@@ -47,7 +49,8 @@ impl Conductor<'_, '_> {
 
     /// Waits until all who dropped are back, or none came back for as long as draining may take.
     pub(super) fn wait_for_returns(&mut self) -> Storm {
-        let stage = &self.crew.stage;
+        let crew = self.crew;
+        let stage = &crew.stage;
         let dropped = self.crew.plan.traffic().map_or(0..0, |traffic| traffic.leaves_together()).len() as u32;
         let patience =
             self.crew.plan.traffic().map_or(0, |traffic| traffic.away_ns()) + self.crew.settings.drain.as_nanos() as u64;
@@ -60,11 +63,12 @@ impl Conductor<'_, '_> {
             if now.saturating_sub(last.0) > patience {
                 break;
             }
+            self.sample();
             self.show(|totals, rates| format!("coming back: {} of {dropped}, {:.0} deliveries/s", totals.returned, rates[1]));
             thread::sleep(LOOK);
         }
         stage.storm_ended(stage.now_ns());
         let took = Duration::from_nanos(stage.last_return_ns().saturating_sub(stage.storm_from_ns()));
-        Storm { dropped, returned: last.1, took }
+        Storm { dropped, at_ns: stage.storm_from_ns(), returned: last.1, took }
     }
 }

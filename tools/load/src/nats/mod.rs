@@ -118,7 +118,7 @@ pub fn run(options: &NatsOptions) -> Result<bool, Failure> {
         sum.add(&thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
     }
     let figures = figures(options, &stage, outcome, &sum, cpus.len());
-    print!("{}", table(&figures));
+    print!("{}", table(&figures).text());
     options.json.as_ref().map_or(Ok(()), |path| crate::report::write_json(&figures, path))?;
     Ok(sum.refused == 0 && figures.acked > 0)
 }
@@ -191,7 +191,7 @@ fn figures(options: &NatsOptions, stage: &Stage, watched: Watched, sum: &Counts,
     }
 }
 
-fn table(f: &NatsFigures) -> String {
+fn table(f: &NatsFigures) -> Table {
     let mut t = Table::default();
     let load = format!("{} connections, window {}, {} bytes, {} subjects", f.connections, f.window, f.payload_bytes, f.subjects);
     t.row("scenario", &format!("nats-floor: {load}, {:.1} s", f.duration_s));
@@ -202,7 +202,7 @@ fn table(f: &NatsFigures) -> String {
     t.row("client CPU", &format!("{:.0} %", f.client_cpu_busy * 100.0));
     t.minutes(&f.acks_per_s_by_minute);
     t.counts(&[("not stored", f.refused)]);
-    t.text()
+    t
 }
 
 /// What a thread counted.

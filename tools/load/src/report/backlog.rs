@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Latency;
+use super::curve::Curve;
 use super::figures::{codes_of_errors, codes_of_goaways};
+use super::page::write::{count, time};
+use super::page::{Page, Tile};
+use super::parts::{Run, fault};
 use super::table::{Table, latency, mib, percent};
-use crate::conduct::Backlog;
+use super::{Latency, Report, charts};
+use crate::conduct::{Backlog, Sample};
 use crate::dress::Dress;
 use crate::machine::{self, Facts};
 use crate::options::Settings;
@@ -65,6 +69,11 @@ pub struct BacklogFigures {
     pub server_rss_filled_bytes: Option<u64>,
     pub server_rss_end_bytes: Option<u64>,
     pub client_cpu_busy: f64,
+    /// While all caught up.
+    pub series: Vec<Sample>,
+    /// Distributions, for charts.
+    #[serde(skip)]
+    pub curves: Vec<Curve>,
     pub cpus: Vec<usize>,
     pub server_cpus: Vec<usize>,
     pub machine: Facts,
@@ -115,6 +124,16 @@ impl BacklogFigures {
             server_rss_filled_bytes: filled.rss_after,
             server_rss_end_bytes: outcome.rss_end,
             client_cpu_busy: (last.own_cores_s - first.own_cores_s) / measured_s / settings.cpus.len() as f64,
+            series: outcome.series.clone(),
+            curves: [
+                Curve::of("from his own connect", &tally.catch_up),
+                Curve::of("from the first login", &tally.caught_up_after),
+                pings.as_ref().and_then(|pings| Curve::of("pings before", &pings.before)),
+                pings.as_ref().and_then(|pings| Curve::of("pings meanwhile", &pings.during)),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             cpus: settings.cpus.clone(),
             server_cpus: settings.server_cpus.clone(),
             machine: machine::facts(),
@@ -122,14 +141,61 @@ impl BacklogFigures {
             version: env!("CARGO_PKG_VERSION"),
         }
     }
+}
 
+impl Report for BacklogFigures {
     /// Whether every user got each of his messages once and in order.
-    pub fn is_clean(&self) -> bool {
+    fn is_clean(&self) -> bool {
         self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects + self.gaps == 0
     }
 
-    /// For people.
-    pub fn table(&self) -> String {
+    fn page(&self) -> Page {
+        let run = Run {
+            scenario: self.scenario,
+            subtitle: format!(
+                "{} users log in at once, {} messages wait for each, over {}",
+                self.users,
+                self.messages_per_user,
+                self.over.name()
+            ),
+            is_clean: self.is_clean(),
+            durability: &self.durability,
+            cpus: &self.cpus,
+            server_cpus: &self.server_cpus,
+            machine: &self.machine,
+            command: &self.command,
+            version: self.version,
+            table: self.table(),
+        };
+        let tile = |name, value, note| Tile { name, value, note };
+        let mut page = run.page();
+        page.tiles = vec![
+            tile("until all had caught up", time(self.all_caught_up_s * 1e6), format!("{} users", self.caught_up)),
+            tile("a user's own time, p50", time(self.catch_up_us.p50), format!("p99 {}", time(self.catch_up_us.p99))),
+            tile("deliveries per second", count(self.deliveries_per_s), format!("{} in all", count(self.delivered as f64))),
+            tile("laid in store", count(self.fill_acks_per_s), "acks per second".to_owned()),
+        ];
+        page.charts = [
+            charts::distribution(&self.curves),
+            charts::throughput(&self.series, &[]),
+            charts::cpu(&self.series, &[]),
+            charts::memory(&self.series, &[]),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        page.losses = vec![
+            fault("lost", self.lost, "messages that waited and never came"),
+            fault("duplicated", self.duplicated, "messages that came again"),
+            fault("out of order", self.out_of_order, "messages that came after later ones of their conversation"),
+            fault("unexpected", self.unexpected, "frames that fit nowhere"),
+            fault("gaps", self.gaps, "the server announced that it left something out"),
+            fault("disconnects", self.disconnects, "connections that ended though nobody wanted that"),
+        ];
+        page
+    }
+
+    fn table(&self) -> Table {
         let mut t = Table::default();
         let (users, messages, publishers) = (self.users, self.messages_per_user, self.publishers);
         let what = format!("{users} users, {messages} messages each, {publishers} publishers, {} bytes", self.payload_bytes);
@@ -163,6 +229,6 @@ impl BacklogFigures {
         ]);
         t.codes("errors", &self.errors);
         t.codes("goaways", &self.goaways);
-        t.text()
+        t
     }
 }

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Latency;
+use super::curve::Curve;
 use super::figures::codes_of_errors;
+use super::page::write::{bytes, count, time};
+use super::page::{Page, Tile};
+use super::parts::{Run, fault};
 use super::table::{Table, latency, mib};
+use super::{Latency, Report, charts};
 use crate::conduct::ColdReads;
 use crate::dress::Dress;
 use crate::machine::{self, Facts};
@@ -51,6 +55,10 @@ pub struct ColdFigures {
     pub server_rss_filled_bytes: Option<u64>,
     pub server_rss_before_reads_bytes: Option<u64>,
     pub server_rss_after_reads_bytes: Option<u64>,
+    /// Distributions, for charts.
+    #[serde(skip)]
+    pub curves: Vec<Curve>,
+    pub cpus: Vec<usize>,
     pub machine: Facts,
     pub command: Vec<String>,
     pub version: &'static str,
@@ -89,19 +97,61 @@ impl ColdFigures {
             server_rss_filled_bytes: filled.and_then(|filled| filled.rss_after),
             server_rss_before_reads_bytes: rss[0],
             server_rss_after_reads_bytes: rss[1],
+            curves: Curve::of("from the request to the page", &tally.reads).into_iter().collect(),
+            cpus: settings.cpus.clone(),
             machine: machine::facts(),
             command: std::env::args().collect(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }
+}
 
+impl Report for ColdFigures {
     /// Whether every page held what it should.
-    pub fn is_clean(&self) -> bool {
+    fn is_clean(&self) -> bool {
         self.wrong + self.unexpected + self.disconnects == 0
     }
 
-    /// For people.
-    pub fn table(&self) -> String {
+    fn page(&self) -> Page {
+        let run = Run {
+            scenario: self.scenario,
+            subtitle: format!(
+                "{} messages in {} conversations that nobody uses, over {}",
+                self.messages,
+                self.conversations,
+                self.over.name()
+            ),
+            is_clean: self.is_clean(),
+            durability: &self.durability,
+            cpus: &self.cpus,
+            server_cpus: &[],
+            machine: &self.machine,
+            command: &self.command,
+            version: self.version,
+            table: self.table(),
+        };
+        let tile = |name, value, note| Tile { name, value, note };
+        let mut page = run.page();
+        if page.verdict.0 {
+            page.verdict.1 = "Every page held the newest messages, in their order.".to_owned();
+        }
+        page.tiles = vec![
+            tile("pages per second", count(self.reads_per_s), format!("{} at once", self.readers)),
+            tile("a page, p50", time(self.read_us.p50), format!("p90 {}", time(self.read_us.p90))),
+            tile("a page, p99", time(self.read_us.p99), format!("max {}", time(self.read_us.max))),
+        ];
+        let rss = self.server_rss_before_reads_bytes.map(|rss| tile("memory before the reads", bytes(rss as f64), String::new()));
+        page.tiles.extend(rss);
+        page.charts = charts::distribution(&self.curves).into_iter().collect();
+        page.losses = vec![
+            fault("wrong pages", self.wrong, "refused, or without the newest messages in their order"),
+            fault("unexpected", self.unexpected, "frames that fit nowhere"),
+            fault("disconnects", self.disconnects, "connections that ended though nobody wanted that"),
+        ];
+        page
+    }
+
+    fn table(&self) -> Table {
         let mut t = Table::default();
         let what = format!("{} conversations, {} messages, {} bytes", self.conversations, self.messages, self.payload_bytes);
         t.row("scenario", &format!("cold: {what}, {}, durability {}, run {}", self.over.name(), self.durability, self.run));
@@ -133,6 +183,6 @@ impl ColdFigures {
             ("unexpected frames", self.unexpected),
         ]);
         t.codes("errors", &self.errors);
-        t.text()
+        t
     }
 }

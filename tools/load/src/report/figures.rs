@@ -6,9 +6,12 @@ use campanile::wire::schema::{CloseCode, ErrorCode};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::traffic::TrafficFigures;
-use crate::account::{Pace, Tally, Verified, limits};
-use crate::conduct::{Memory, Outcome};
+use super::curve::Curve;
+use super::page::Page;
+use super::traffic::{TrafficFigures, classes};
+use super::{Report, Table, table};
+use crate::account::{Pace, Slice, Tally, Verified, limits};
+use crate::conduct::{Memory, Outcome, Sample};
 use crate::dress::Dress;
 use crate::machine::{self, Facts};
 use crate::options::Settings;
@@ -122,6 +125,13 @@ pub struct Figures {
     pub pings_before_us: Option<Latency>,
     /// See `pings_before_us`.
     pub pings_during_us: Option<Latency>,
+    /// Over the measured time: what was read and acknowledged, who was busy, the server's memory.
+    pub series: Vec<Sample>,
+    /// Latencies over the measured time; in a storm of those who stayed.
+    pub latency_over_time: Vec<Slice>,
+    /// Distributions, for charts.
+    #[serde(skip)]
+    pub curves: Vec<Curve>,
     /// What only traffic has.
     #[serde(flatten)]
     pub traffic: Option<TrafficFigures>,
@@ -231,6 +241,9 @@ impl Figures {
             logins_per_s: outcome.logins_per_s,
             pings_before_us: outcome.pings.as_ref().map(|pings| Latency::from(&pings.before)),
             pings_during_us: outcome.pings.as_ref().map(|pings| Latency::from(&pings.during)),
+            series: outcome.series.clone(),
+            latency_over_time: tally.timeline.slices(),
+            curves: curves(outcome),
             traffic: plan.traffic().map(|traffic| TrafficFigures::from(traffic, outcome)),
             server_cpu_busy: server_cores_s.map(|s| share(s, settings.server_cpus.len())),
             server_cpu_us_per_delivery: each(server_cores_s, read),
@@ -261,15 +274,41 @@ impl Figures {
     pub fn has_messages(&self) -> bool {
         !matches!(self.scenario, "idle" | "echo-floor")
     }
+}
+
+impl Report for Figures {
+    fn table(&self) -> Table {
+        table(self)
+    }
+
+    fn page(&self) -> Page {
+        self.as_page()
+    }
 
     /// Whether every message came once, in order, over connections that stayed, was acknowledged, and was found again where it was looked for.
-    pub fn is_clean(&self) -> bool {
+    fn is_clean(&self) -> bool {
         let troubles = self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects;
         let of_traffic = self.traffic.as_ref().map_or(0, TrafficFigures::troubles);
         let unanswered = self.heartbeat_ms.is_some() && self.pongs != self.pings;
         let is_whole = !unanswered && !self.drain_gave_up;
         troubles + of_traffic == 0 && is_whole && self.verified.as_ref().is_none_or(Verified::is_clean)
     }
+}
+
+fn curves(outcome: &Outcome) -> Vec<Curve> {
+    let Outcome { plan, tally, pings, storm, .. } = outcome;
+    let of_traffic = plan.traffic().map(|traffic| classes(traffic, &tally.traffic, storm.is_some())).unwrap_or_default();
+    let mut curves: Vec<Option<Curve>> = if of_traffic.len() > 1 {
+        of_traffic.into_iter().map(|(name, when, histogram)| Curve::of(format!("{name}{when}"), histogram)).collect()
+    } else {
+        vec![Curve::of("deliveries", &tally.latency)]
+    };
+    curves.push(Curve::of("acks", &tally.ack_latency));
+    if let Some(pings) = pings {
+        curves.push(Curve::of("pings before", &pings.before));
+        curves.push(Curve::of("pings meanwhile", &pings.during));
+    }
+    curves.into_iter().flatten().collect()
 }
 
 fn window(pace: Pace) -> Option<u32> {

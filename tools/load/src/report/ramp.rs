@@ -2,9 +2,12 @@
 
 use serde::Serialize;
 
-use super::Latency;
 use super::figures::{codes_of_errors, codes_of_goaways};
+use super::page::write::{count, share, time};
+use super::page::{Page, Tile};
+use super::parts::{Run, fault};
 use super::table::{Table, percent};
+use super::{Latency, Report, charts};
 use crate::account::limits;
 use crate::conduct::{Ramp, RampStep};
 use crate::dress::Dress;
@@ -96,13 +99,74 @@ impl RampFigures {
         }
     }
 
+    /// The quantile of each rate, of its best try.
+    fn line(&self, value: fn(&Latency) -> f64) -> Vec<(f64, f64)> {
+        let mut points: Vec<(f64, f64)> = self.steps.iter().map(|step| (step.rate_per_s, value(&step.latency_us))).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        points.dedup_by_key(|(rate, _)| *rate);
+        points
+    }
+}
+
+impl Report for RampFigures {
     /// Whether every message came once and in order, at whatever rate.
-    pub fn is_clean(&self) -> bool {
+    fn is_clean(&self) -> bool {
         self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects == 0
     }
 
-    /// For people.
-    pub fn table(&self) -> String {
+    fn page(&self) -> Page {
+        let p99_max = time(self.p99_max_us);
+        let run = Run {
+            scenario: self.scenario,
+            subtitle: format!(
+                "{} at rising rates, {} sessions, {} bytes, over {}, {:.1} s each, until the p99 of deliveries passes {p99_max}",
+                self.load,
+                self.connections,
+                self.payload_bytes,
+                self.over.name(),
+                self.step_s
+            ),
+            is_clean: self.is_clean(),
+            durability: &self.durability,
+            cpus: &self.cpus,
+            server_cpus: &self.server_cpus,
+            machine: &self.machine,
+            command: &self.command,
+            version: self.version,
+            table: self.table(),
+        };
+        let mut page = run.page();
+        let at_knee = self.steps.iter().rfind(|step| step.has_held && Some(step.rate_per_s) == self.knee_per_s);
+        let tile = |name, value, note| Tile { name, value, note };
+        let note = format!("messages per second with a p99 of at most {p99_max}");
+        page.tiles.push(tile("knee", self.knee_per_s.map_or("none".to_owned(), count), note));
+        if let Some(step) = at_knee {
+            page.tiles.push(tile("p99 there", time(step.latency_us.p99), format!("p50 {}", time(step.latency_us.p50))));
+            let deliveries = format!("{} acks per second", count(step.acks_per_s));
+            page.tiles.push(tile("deliveries per second there", count(step.deliveries_per_s), deliveries));
+            if let Some(busy) = step.server_cpu_busy.or(step.server_process_cpu) {
+                page.tiles.push(tile("server busy there", share(busy), String::new()));
+            }
+        }
+        if self.client_was_the_limit {
+            page.warnings.push(
+                "The client, not the server, may have been the limit at the lowest rate that did not hold: give it more --cpus."
+                    .to_owned(),
+            );
+        }
+        let lines = vec![("p50", self.line(|l| l.p50)), ("p99", self.line(|l| l.p99)), ("max", self.line(|l| l.max))];
+        page.charts = charts::by_rate(lines, self.p99_max_us, self.knee_per_s).into_iter().collect();
+        page.losses = vec![
+            fault("lost", self.lost, "deliveries that never came"),
+            fault("duplicated", self.duplicated, "deliveries that came again"),
+            fault("out of order", self.out_of_order, "deliveries that came after later ones"),
+            fault("unexpected", self.unexpected, "frames that fit nowhere"),
+            fault("disconnects", self.disconnects, "connections that ended though nobody wanted that"),
+        ];
+        page
+    }
+
+    fn table(&self) -> Table {
         let mut t = Table::default();
         let what = format!("{} connections, {} bytes, {}", self.connections, self.payload_bytes, self.over.name());
         t.row(
@@ -146,7 +210,7 @@ impl RampFigures {
         t.counts(&[("disconnects", self.disconnects), ("unexpected frames", self.unexpected)]);
         t.codes("errors", &self.errors);
         t.codes("goaways", &self.goaways);
-        t.text()
+        t
     }
 }
 

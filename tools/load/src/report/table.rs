@@ -1,14 +1,13 @@
 //! The table at the end of a run.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use super::{Figures, Latency};
 use crate::account::Verified;
 use crate::dress::Dress;
 
 /// The figures for people: what has no value is left out.
-pub fn table(f: &Figures) -> String {
+pub(super) fn table(f: &Figures) -> Table {
     let mut t = Table::default();
     t.row("scenario", &scenario(f));
     if f.has_messages() {
@@ -23,17 +22,17 @@ pub fn table(f: &Figures) -> String {
     let [busy, worker, waited] = [f.client_cpu_busy, f.client_worker_busy, f.client_worker_waited].map(percent);
     t.row("client CPU", &format!("{busy:.0} % of cores {:?}; busiest worker {worker:.0} %, waited {waited:.0} %", f.cpus));
     troubles(&mut t, f);
-    t.text()
+    t
 }
 
 /// Rows of names and values.
 #[derive(Default)]
-pub struct Table(String);
+pub struct Table(Vec<(String, String)>);
 
 impl Table {
     /// A row.
     pub fn row(&mut self, name: &str, value: &str) {
-        writeln!(self.0, "{name:<28}{value}").expect("a string takes all text");
+        self.0.push((name.to_owned(), value.to_owned()));
     }
 
     /// A row, where there is a value.
@@ -62,9 +61,14 @@ impl Table {
         self.optional(name, list(counts));
     }
 
+    /// All rows as lines.
+    pub fn text(&self) -> String {
+        self.0.iter().map(|(name, value)| format!("{name:<28}{value}\n")).collect()
+    }
+
     /// All rows.
-    pub fn text(self) -> String {
-        self.0
+    pub(super) fn rows(&self) -> Vec<(String, String)> {
+        self.0.clone()
     }
 }
 

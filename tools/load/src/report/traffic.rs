@@ -1,5 +1,6 @@
 //! What the report of traffic has besides: latencies by class of conversation, and how sessions came back.
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Latency;
@@ -82,6 +83,8 @@ pub struct MovesFigures {
 #[allow(missing_docs)]
 pub struct StormFigures {
     pub dropped: u32,
+    /// When, since the measured time began.
+    pub at_s: f64,
     pub away_s: f64,
     /// From the moment at which they dropped until all were back; none: not all came.
     pub all_back_s: Option<f64>,
@@ -94,6 +97,7 @@ impl TrafficFigures {
         let tally = &outcome.tally.traffic;
         let storm = outcome.storm.as_ref().map(|storm| StormFigures {
             dropped: storm.dropped,
+            at_s: storm.at_ns.saturating_sub(outcome.meters[0].at_ns) as f64 / 1e9,
             away_s: traffic.away_ns() as f64 / 1e9,
             all_back_s: (storm.returned >= u64::from(storm.dropped)).then_some(storm.took.as_secs_f64()),
             missing: u64::from(storm.dropped).saturating_sub(storm.returned),
@@ -101,7 +105,15 @@ impl TrafficFigures {
         TrafficFigures {
             conversations: traffic.channels.len(),
             groups: traffic.groups(),
-            classes: classes(traffic, tally, storm.is_some()),
+            classes: classes(traffic, tally, storm.is_some())
+                .into_iter()
+                .map(|(class, when, histogram)| ClassFigures {
+                    class,
+                    when: if when.is_empty() { "all" } else { when.trim_start() },
+                    deliveries: histogram.len(),
+                    latency_us: Latency::from(histogram),
+                })
+                .collect(),
             dropped: tally.dropped,
             returned: tally.returned,
             never_back: tally.away,
@@ -171,14 +183,17 @@ impl TrafficFigures {
     }
 }
 
-fn classes(traffic: &Traffic, tally: &TrafficTally, has_storm: bool) -> Vec<ClassFigures> {
-    let whens = if has_storm { ["before", "during", "after"] } else { ["all"; PHASES] };
+/// Latencies by class and part of the run, with their names.
+pub(super) fn classes<'a>(
+    traffic: &Traffic,
+    tally: &'a TrafficTally,
+    has_storm: bool,
+) -> Vec<(&'static str, &'static str, &'a Histogram<u64>)> {
+    let whens = if has_storm { [" before", " during", " after"] } else { [""; PHASES] };
     let mut classes = Vec::new();
     for (number, class) in (0..).zip(traffic.classes) {
         for (phase, when) in whens.into_iter().enumerate() {
-            if let Some(histogram) = tally.by_class.get(number, phase) {
-                classes.push(ClassFigures { class, when, deliveries: histogram.len(), latency_us: Latency::from(histogram) });
-            }
+            classes.extend(tally.by_class.get(number, phase).map(|histogram| (*class, when, histogram)));
         }
     }
     classes

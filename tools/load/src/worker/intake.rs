@@ -137,10 +137,18 @@ impl Worker<'_> {
         if !self.tally.delivered(arrival, header.intended_ns, now_ns, &self.measured) {
             return;
         }
+        self.in_time(header.intended_ns, now_ns);
         if self.connections[local as usize].role == Role::Late {
             return self.caught_up(local, now_ns);
         }
         self.count_down(header.publisher, header.place);
+    }
+
+    /// A delivery of the measured time has its place on the timeline.
+    pub(super) fn in_time(&mut self, intended_ns: u64, now_ns: u64) {
+        if self.measured.contains(&intended_ns) {
+            self.tally.timeline.record(intended_ns - self.measured.start, now_ns.saturating_sub(intended_ns));
+        }
     }
 
     /// A late user got one more; with the last one he has all.

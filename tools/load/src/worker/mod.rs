@@ -31,7 +31,7 @@ use campanile::ring::{Completion, Ring, RingSize, SEGMENTS_MAX, Segments, Slot};
 use campanile::wire::schema::{Ping, PingArgs};
 use rustix::io::Errno;
 
-use crate::account::{Board, Ledger, RandomPeers, Supply, Tally};
+use crate::account::{Board, Ledger, RandomPeers, Supply, Tally, Timeline};
 use crate::dress::{Dress, Inbound, Target};
 use crate::error::Failure;
 use crate::machine;
@@ -181,7 +181,8 @@ enum Publishing {
 /// # Errors
 /// What ends the run.
 pub fn run(crew: &Crew, id: u32, letters: Receiver<Finished>) -> Result<Tally, Failure> {
-    machine::pin(crew.settings.cpus[id as usize])?;
+    let cpus = &crew.settings.cpus;
+    machine::pin(cpus[id as usize % cpus.len()])?;
     // A message of the open loop leaves when it is due, not when it is convenient. Refused, it leaves up to 50 us later.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let mut worker = Worker::new(crew, id, letters);
@@ -211,7 +212,7 @@ impl<'a> Worker<'a> {
             body: vec![0x2e; crew.settings.payload_bytes],
             name: String::new(),
             recent: Recent::default(),
-            tally: Tally::default(),
+            tally: Tally { timeline: Timeline::new(crew.settings.slice_ns()), ..Tally::default() },
             measured: u64::MAX..u64::MAX,
             to_make: locals.clone().collect(),
             again: Vec::new(),

@@ -27,7 +27,9 @@ impl Worker<'_> {
         for _ in 0..MADE_PER_TURN {
             let Some(local) = self.to_make.front().copied().filter(|_| self.may_make()) else { return };
             self.to_make.pop_front();
-            if let Err(cause) = self.make(ring, local) {
+            if let Err(cause) = self.make(ring, local)
+                && !self.comes_back_later(local)
+            {
                 self.failure = Some(Failure::Connect { target: self.crew.target.address, cause });
                 return;
             }
@@ -46,8 +48,12 @@ impl Worker<'_> {
     fn make(&mut self, ring: &mut Ring, local: u32) -> std::io::Result<()> {
         let crew = self.crew;
         let connection = &mut self.connections[local as usize];
-        let source = socket::source(crew.target.address, crew.plan.run, connection.index, crew.settings.per_address);
-        ring.adopt(Slot(local), socket::connect(crew.target.address, source)?)?;
+        let (settings, target) = (&crew.settings, crew.target.address);
+        let source = socket::source(target, &settings.sources, crew.plan.run, connection.index, settings.per_address);
+        let comes_back = connection.attendance.as_ref().is_some_and(|attendance| attendance.absence.is_some());
+        // Others go on meanwhile, and do not wait for one that comes back.
+        let socket = if comes_back { socket::begin_to_connect(target, source) } else { socket::connect(target, source) };
+        ring.adopt(Slot(local), socket?)?;
         ring.receive(Slot(local));
         connection.receiving = true;
         connection.said_goodbye = false;

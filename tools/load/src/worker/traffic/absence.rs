@@ -123,6 +123,17 @@ impl Worker<'_> {
         true
     }
 
+    /// A session that comes back could not even begin to connect: it tries again. False: it is not one of these.
+    pub(in super::super) fn comes_back_later(&mut self, local: u32) -> bool {
+        let again_ns = self.crew.stage.now_ns() + PAUSE_NS;
+        let attendance = self.connections[local as usize].attendance.as_ref();
+        let is_away = attendance.is_some_and(|attendance| attendance.absence.is_some());
+        if is_away {
+            self.traffic.returning.push(Reverse((again_ns, local)));
+        }
+        is_away
+    }
+
     /// Welcome came.
     pub(super) fn has_come(&mut self, local: u32, now_ns: u64) {
         let Some(Absence { due_ns, behind, .. }) = self.attendance(local).absence else { return };

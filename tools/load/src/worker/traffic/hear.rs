@@ -109,6 +109,10 @@ impl Worker<'_> {
                 let class = traffic.channels[channel as usize].class;
                 let phase = crew.stage.phase_of(intended_ns);
                 self.tally.traffic.by_class.record(class, phase, now_ns.saturating_sub(intended_ns));
+                // Who is away has to wait: what is shown over time is what the others feel.
+                if class == 0 || traffic.leaves_together().is_empty() {
+                    self.in_time(intended_ns, now_ns);
+                }
             }
             self.has_read(local, channel, header.seq);
         }
