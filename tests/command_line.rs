@@ -86,7 +86,8 @@ fn a_machine_that_cannot_carry_the_server_is_told_what_is_missing() {
     let dir = std::env::temp_dir().join(format!("campanile-test-missing-{}", std::process::id()));
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 16; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_campanile"), "--tcp", "127.0.0.1:0"]);
-    let output = command.args(["--ws", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir"]).arg(&dir).env_clear().output().unwrap();
+    let output =
+        command.args(["--ws", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--data-dir"]).arg(&dir).env_clear().output().unwrap();
     assert!(refusal(&output).contains("open files is 16"));
     assert!(!dir.exists(), "and nothing has begun");
 }

@@ -66,7 +66,8 @@ fn serve(stream: &TcpStream, manner: Manner, subscribers: &Subscribers) -> Optio
                     Manner::Repeats if published.is_multiple_of(10) => 2,
                     _ => 1,
                 };
-                let push = [b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n", format!("${}\r\n", words[2].len()).as_bytes(), &words[2], b"\r\n"];
+                let push =
+                    [b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n", format!("${}\r\n", words[2].len()).as_bytes(), &words[2], b"\r\n"];
                 for (_, receiver) in subscribers.lock().ok()?.iter_mut().filter(|(channel, _)| *channel == words[1]) {
                     receiver.write_all(&push.concat().repeat(times)).ok()?;
                 }
@@ -141,7 +142,9 @@ fn what_a_server_does_wrong_is_seen() {
 
 #[test]
 fn a_server_that_is_another_one_is_told() {
-    for (manner, words) in [(Manner::Refuses, "NOAUTH Authentication required."), (Manner::Babbles, "it is not the protocol of redis")] {
+    for (manner, words) in
+        [(Manner::Refuses, "NOAUTH Authentication required."), (Manner::Babbles, "it is not the protocol of redis")]
+    {
         let target = format!("redis://127.0.0.1:{}", redis(manner));
         let (output, _) = load("peer-none", &format!("direct --connections 2 --target {target} {SHORT}"));
         let said = String::from_utf8_lossy(&output.stderr);

@@ -31,9 +31,21 @@ fn every_kind_of_scenario_has_a_page_that_needs_nothing_else() {
             format!("storm --connections 20 --rate 200 --duration 1 --aftermath 0.5 --pings {watched}"),
             &["until all were back", "10 drop", "others during", "pings meanwhile", "never back"][..],
         ),
-        ("page-idle", format!("idle --connections 10 --duration 1.5 {watched}"), &["All sessions stayed", "memory per session"][..]),
-        ("page-backlog", format!("backlog --users 10 --messages 5 {target}"), &["until all had caught up", "from his own connect"][..]),
-        ("page-cold", format!("cold --conversations 10 --messages 50 --reads 30 {target}"), &["pages per second", "wrong pages"][..]),
+        (
+            "page-idle",
+            format!("idle --connections 10 --duration 1.5 {watched}"),
+            &["All sessions stayed", "memory per session"][..],
+        ),
+        (
+            "page-backlog",
+            format!("backlog --users 10 --messages 5 {target}"),
+            &["until all had caught up", "from his own connect"][..],
+        ),
+        (
+            "page-cold",
+            format!("cold --conversations 10 --messages 50 --reads 30 {target}"),
+            &["pages per second", "wrong pages"][..],
+        ),
         (
             "page-ramp",
             format!("ramp --from 100 --to 200 --p99-ms 60000 direct --connections 4 --duration 0.5 {watched}"),

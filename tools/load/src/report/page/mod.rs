@@ -93,7 +93,7 @@ impl Page {
         pairs(&mut out, "All figures", &self.rows);
         pairs(&mut out, "Machine", &self.facts);
         let _ = write!(out, "<section><h2>Command</h2><pre><code>{}</code></pre></section>", escaped(&self.command));
-        let _ = write!(out, "<footer>{}</footer></main></body></html>\n", escaped(&self.footer));
+        let _ = writeln!(out, "<footer>{}</footer></main></body></html>", escaped(&self.footer));
         out
     }
 
