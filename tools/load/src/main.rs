@@ -19,6 +19,7 @@ mod dress;
 mod error;
 mod floor;
 mod machine;
+mod memory;
 mod nats;
 mod options;
 mod peers;
@@ -73,6 +74,7 @@ fn play(command: Command) -> Result<bool, Failure> {
         Command::Groups(played) => play::groups(&played),
         Command::Broadcast(played) => play::broadcast(&played),
         Command::Topic(played) => play::topic(&played),
+        Command::Crowd { common, server, crowd } => play::crowd(&common, &server, &crowd),
         Command::Churn(played) => play::churn(&played),
         Command::Floor { common, members } => floor(&common, members),
         Command::NatsFloor { options } => nats::run(&options),

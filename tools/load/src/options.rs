@@ -14,7 +14,7 @@ use crate::error::Failure;
 use crate::machine;
 use crate::nats::NatsOptions;
 use crate::peers::Peer;
-use crate::scenario::{BroadcastOptions, ChurnOptions, GroupsOptions, MixedOptions, StormOptions, TopicOptions};
+use crate::scenario::{BroadcastOptions, ChurnOptions, CrowdOptions, GroupsOptions, MixedOptions, StormOptions, TopicOptions};
 
 /// Messages that each publisher has outstanding while it lays them in store.
 const FILL_WINDOW: u32 = 64;
@@ -160,6 +160,19 @@ pub enum Command {
     ///
     /// What a filter passes over is announced (`skip`), which is counted as filtered; everything else must come once.
     Topic(Played<TopicOptions>),
+    /// As many sessions as there may be, up to millions: what they cost at rest, and that nothing is lost.
+    ///
+    /// All log in as fast as the server takes them; a sample writes to each other, and one speaks to all. After a rest a share drops at once, is spoken of
+    /// while away, and comes back; it must have everything then, by its cursors, and so must all others, once. Tells the server's memory per session,
+    /// and the kernel's. Run it alone: --rate, --duration and --warmup have no meaning here.
+    Crowd {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        crowd: CrowdOptions,
+    },
     /// Users join groups and leave them, sessions drop and come back, while the groups talk on.
     ///
     /// Those who stay must get every message once. One who joins and leaves must get what is numbered between the two, in order, without a hole, and

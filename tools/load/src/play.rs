@@ -7,9 +7,9 @@ use clap::Args;
 use crate::conduct::{self, Ramping};
 use crate::error::Failure;
 use crate::options::{Common, Played, RampLoad, RampOptions, Server, Settings};
-use crate::report::RampFigures;
+use crate::report::{CrowdFigures, RampFigures};
 use crate::scenario::{
-    self, BroadcastOptions, ChurnOptions, GroupsOptions, MixedOptions, Plan, StormOptions, TopicOptions, Traffic,
+    self, BroadcastOptions, ChurnOptions, CrowdOptions, GroupsOptions, MixedOptions, Plan, StormOptions, TopicOptions, Traffic,
 };
 use crate::{CONNECTIONS, direct_plan, measure, prepared, run_number, show, watched};
 
@@ -66,6 +66,22 @@ pub fn topic(played: &Played<TopicOptions>) -> Result<bool, Failure> {
 /// What kept it from having a result.
 pub fn churn(played: &Played<ChurnOptions>) -> Result<bool, Failure> {
     play("churn", played, RATE_PER_S, |run, connections| scenario::churn(run, connections, &played.options), |s| s)
+}
+
+/// Plays `crowd`.
+///
+/// # Errors
+/// What kept it from having a result.
+pub fn crowd(common: &Common, server: &Server, options: &CrowdOptions) -> Result<bool, Failure> {
+    let settings = Settings::from(common)?.open(common, RATE_PER_S)?;
+    // As many come back at once as logged in at once: as fast as the server takes them, and no faster.
+    let settings = Settings { returns_per_worker: settings.logins_per_worker, ..settings };
+    let run = run_number();
+    let traffic = scenario::crowd(connections(common), options).map_err(Failure::Option)?;
+    let plan = Plan::of_traffic(run, traffic, settings.workers);
+    let server = prepared(watched(server)?, &plan, &settings)?;
+    let outcome = conduct::crowd(plan, &settings, server, options)?;
+    show(common, &CrowdFigures::from(&common.durability, &settings, options, &outcome))
 }
 
 /// Plays `ramp`.

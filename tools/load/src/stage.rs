@@ -79,6 +79,8 @@ pub struct Block {
     pub acked: AtomicU64,
     /// See [`crate::account::Tally`].
     pub read: AtomicU64,
+    /// When the last of them was.
+    pub read_at_ns: AtomicU64,
     /// See [`crate::account::Tally`]; 0 where pings are not what is measured.
     pub pings: AtomicU64,
     /// See `pings`.
@@ -118,6 +120,7 @@ pub struct Totals {
     pub refused: u64,
     pub acked: u64,
     pub read: u64,
+    pub read_at_ns: u64,
     pub pings: u64,
     pub pongs: u64,
     pub expected: u64,
@@ -147,8 +150,14 @@ pub struct Stage {
     last_ack_ns: AtomicU64,
     /// When the sessions that leave together do, and when all of them are back.
     storm_ns: [AtomicU64; 2],
+    /// Before this time nobody who was dropped comes back.
+    return_from_ns: AtomicU64,
     /// When the last session came back.
     last_return_ns: AtomicU64,
+    /// Class of the speakers whose turn it is, and how often each of them speaks; see [`Stage::begin_turn`].
+    turn: AtomicU64,
+    /// When the first of them did.
+    spoke_ns: AtomicU64,
     /// One for each worker.
     pub blocks: Vec<Block>,
 }
@@ -167,7 +176,10 @@ impl Stage {
             round_rate: AtomicU64::new(0),
             last_ack_ns: AtomicU64::new(0),
             storm_ns: [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)],
+            return_from_ns: AtomicU64::new(0),
             last_return_ns: AtomicU64::new(0),
+            turn: AtomicU64::new(0),
+            spoke_ns: AtomicU64::new(u64::MAX),
             blocks: (0..workers).map(|_| Block::default()).collect(),
         }
     }
@@ -208,6 +220,29 @@ impl Stage {
     pub fn begin_round(&self, round: u32, rate_per_s: f64) {
         self.round_rate.store(rate_per_s.to_bits(), Ordering::Relaxed);
         self.round.store(round, Ordering::Release);
+    }
+
+    /// Instead of a rate: each speaker of a class speaks so often, at once. Each turn is a round of its own.
+    pub fn begin_turn(&self, round: u32, class: u8, times: u32) {
+        self.spoke_ns.store(u64::MAX, Ordering::Relaxed);
+        self.turn.store(u64::from(class) << 32 | u64::from(times), Ordering::Relaxed);
+        self.round.store(round, Ordering::Release);
+    }
+
+    /// Whose turn it is and how often he speaks, where speakers take turns.
+    pub fn turn(&self) -> Option<(u8, u32)> {
+        let turn = self.turn.load(Ordering::Relaxed);
+        (turn != 0).then_some(((turn >> 32) as u8, turn as u32))
+    }
+
+    /// A speaker whose turn it is spoke now.
+    pub fn speaks(&self, at_ns: u64) {
+        self.spoke_ns.fetch_min(at_ns, Ordering::Relaxed);
+    }
+
+    /// When the first one of the turn did.
+    pub fn spoke_ns(&self) -> u64 {
+        self.spoke_ns.load(Ordering::Relaxed)
     }
 
     /// The round, and its rate.
@@ -258,6 +293,16 @@ impl Stage {
         self.storm_ns.iter().filter(|from_ns| from_ns.load(Ordering::Relaxed) <= at_ns).count()
     }
 
+    /// Nobody who was dropped comes back before this time.
+    pub fn return_from(&self, at_ns: u64) {
+        self.return_from_ns.store(at_ns, Ordering::Relaxed);
+    }
+
+    /// That time; long ago, unless it was said.
+    pub fn return_from_ns(&self) -> u64 {
+        self.return_from_ns.load(Ordering::Relaxed)
+    }
+
     /// A session came back now.
     pub fn came_back(&self, at_ns: u64) {
         self.last_return_ns.fetch_max(at_ns, Ordering::Relaxed);
@@ -281,7 +326,8 @@ impl Stage {
             attempts: sum.attempts + b.attempts.load(Ordering::Relaxed),
             refused: sum.refused + b.refused.load(Ordering::Relaxed),
             acked: sum.acked + b.acked.load(Ordering::Relaxed),
-            read: sum.read + b.read.load(Ordering::Relaxed),
+            read: sum.read + b.read.load(Ordering::Acquire),
+            read_at_ns: sum.read_at_ns.max(b.read_at_ns.load(Ordering::Relaxed)),
             pings: sum.pings + b.pings.load(Ordering::Relaxed),
             pongs: sum.pongs + b.pongs.load(Ordering::Relaxed),
             expected: sum.expected + b.expected.load(Ordering::Relaxed),
@@ -334,6 +380,18 @@ mod tests {
         assert!(!Totals { acked: 3, ..t }.is_settled());
         assert!(!Totals { pending: 1, ..t }.is_settled());
         assert!(!Totals { pings: 1, ..t }.is_settled());
+    }
+
+    #[test]
+    fn a_turn_is_told_with_its_first_speaker() {
+        let stage = Stage::new(2);
+        assert_eq!((stage.turn(), stage.round().0), (None, 0));
+        stage.begin_turn(1, 0, 3);
+        assert_eq!((stage.turn(), stage.round().0), (Some((0, 3)), 1));
+        [70, 50, 60].into_iter().for_each(|at| stage.speaks(at));
+        assert_eq!(stage.spoke_ns(), 50);
+        stage.begin_turn(2, 1, 1);
+        assert_eq!((stage.turn(), stage.spoke_ns()), (Some((1, 1)), u64::MAX));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The main thread of a run: it starts the workers, leads them through the steps, and reads the server's meters in between.
 
+mod crowd;
 mod ladder;
 mod minutes;
 mod ramp;
@@ -24,6 +25,7 @@ use crate::scenario::Plan;
 use crate::stage::{PATIENCE, Stage, Step, Totals};
 use crate::worker::{self, Crew, Post};
 
+pub use crowd::{Crowd, Footprint, Turn, crowd};
 pub use ladder::Ladder;
 pub use minutes::Minutes;
 pub use ramp::{Ramp, RampStep, Ramping, ramp};
@@ -162,9 +164,26 @@ impl Conductor<'_, '_> {
                 last = (Instant::now(), moved);
             }
             self.show(|_, _| format!("{step}: {now_done} of {wanted}"));
-            if last.0.elapsed() > PATIENCE || self.a_worker_ended() {
+            if last.0.elapsed() > PATIENCE.max(self.crew.settings.drain) || self.a_worker_ended() {
                 return Err(Failure::Stuck { step, done: now_done, wanted });
             }
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits until `done` has come to `wanted`, or nothing has moved for as long as draining may take.
+    fn wait_or_give_up(&mut self, step: &'static str, wanted: u64, done: impl Fn(&Totals) -> u64) {
+        let mut last = (Instant::now(), Totals::default());
+        while !self.a_worker_ended() {
+            let totals = self.crew.stage.totals();
+            if done(&totals) >= wanted || last.0.elapsed() > self.crew.settings.drain {
+                return;
+            }
+            if totals != last.1 {
+                last = (Instant::now(), totals);
+            }
+            self.sample();
+            self.show(|totals, rates| format!("{step}: {} of {wanted}, {:.0} deliveries/s", done(totals), rates[1]));
             thread::sleep(LOOK);
         }
     }
@@ -213,6 +232,14 @@ impl Conductor<'_, '_> {
         if let (Ok(meters), Ok(rss)) = (self.meters(), self.rss()) {
             self.series.take(meters, rss, settings.server_cpus.len(), settings.cpus.len());
         }
+    }
+
+    /// Says at once what was done. Progress goes on below it.
+    fn say(&mut self, line: &str) {
+        let seconds = self.crew.stage.now_ns() as f64 / 1e9;
+        let clear = if self.shown.terminal { "\r\x1b[K" } else { "" };
+        // As for progress: what cannot be shown is no reason to end a run.
+        let _ = writeln!(std::io::stderr(), "{clear}[{seconds:.0} s] {line}");
     }
 
     /// A progress line, once per second. The text is given the totals, and acks and deliveries per second.

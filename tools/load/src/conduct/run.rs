@@ -17,7 +17,7 @@ use crate::stage::Step;
 /// Between telling the workers when to begin and that time.
 pub(super) const LEAD_NS: u64 = 20_000_000;
 /// Later than any run.
-const NEVER_NS: u64 = u64::MAX / 2;
+pub(super) const NEVER_NS: u64 = u64::MAX / 2;
 
 /// Memory of the server's process, in bytes.
 #[derive(Clone, Copy, Debug, Default)]

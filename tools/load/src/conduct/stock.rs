@@ -3,14 +3,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{CALM, Conductor, LOOK, Meters, REST, Sample, Series, Watched, with_crew};
+use super::{CALM, Conductor, Meters, REST, Sample, Series, Watched, with_crew};
 use crate::account::Tally;
 use crate::dress::Dress;
 use crate::error::Failure;
 use crate::options::Settings;
 use crate::pinger::{Pinger, Pings};
 use crate::scenario::{Plan, Stock};
-use crate::stage::{Step, Totals};
+use crate::stage::Step;
 
 /// Nobody knows how long catching up takes; it is sampled as if it were so long.
 const BACKLOG_NS: u64 = 60_000_000_000;
@@ -167,23 +167,4 @@ fn fill(conductor: &mut Conductor<'_, '_>) -> Result<Filled, Failure> {
         thread::sleep(REST);
     }
     Ok(Filled { messages: wanted, took, rss_before, rss_after: conductor.rss()? })
-}
-
-impl Conductor<'_, '_> {
-    /// Waits until `done` has come to `wanted`, or nothing has moved for as long as draining may take.
-    fn wait_or_give_up(&mut self, step: &'static str, wanted: u64, done: impl Fn(&Totals) -> u64) {
-        let mut last = (Instant::now(), Totals::default());
-        while !self.a_worker_ended() {
-            let totals = self.crew.stage.totals();
-            if done(&totals) >= wanted || last.0.elapsed() > self.crew.settings.drain {
-                return;
-            }
-            if totals != last.1 {
-                last = (Instant::now(), totals);
-            }
-            self.sample();
-            self.show(|totals, rates| format!("{step}: {} of {wanted}, {:.0} deliveries/s", done(totals), rates[1]));
-            thread::sleep(LOOK);
-        }
-    }
 }

@@ -3,6 +3,7 @@
 mod backlog;
 mod charts;
 mod cold;
+mod crowd;
 mod curve;
 mod figures;
 mod figures_page;
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 pub use backlog::BacklogFigures;
 pub use cold::ColdFigures;
+pub use crowd::CrowdFigures;
 pub use figures::{Figures, Latency};
 use page::Page;
 pub use ramp::RampFigures;

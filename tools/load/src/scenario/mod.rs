@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod churn;
+mod crowd;
 mod direct;
 mod fill;
 mod group;
@@ -21,6 +22,7 @@ use crate::account::Log;
 
 pub use broadcast::{BroadcastOptions, broadcast};
 pub use churn::{ChurnOptions, churn};
+pub use crowd::{BROADCAST, CrowdOptions, SAMPLE, crowd};
 pub use fill::{Fill, Stock};
 pub use groups::{GroupsOptions, groups};
 pub use mixed::{MixedOptions, mixed};

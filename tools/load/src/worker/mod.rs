@@ -22,7 +22,7 @@ use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
@@ -461,7 +461,11 @@ impl<'a> Worker<'a> {
         block.attempts.store(tally.attempts, Relaxed);
         block.refused.store(tally.refused, Relaxed);
         block.acked.store(tally.acked, Relaxed);
-        block.read.store(tally.read, Relaxed);
+        if block.read.load(Relaxed) != tally.read {
+            // The time first: who sees the number sees when it was.
+            block.read_at_ns.store(self.crew.stage.now_ns(), Relaxed);
+            block.read.store(tally.read, Release);
+        }
         // Those that only keep sessions alive are no progress.
         if self.crew.settings.heartbeat.is_some() {
             block.pings.store(tally.pings, Relaxed);

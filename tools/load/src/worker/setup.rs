@@ -137,7 +137,8 @@ impl Worker<'_> {
             return;
         }
         connection.state = State::Ready;
-        if self.crew.plan.publishes(connection.index) {
+        // Of those who take part in traffic most only listen, and need no books for what they say.
+        if connection.attendance.as_ref().map_or(self.crew.plan.publishes(connection.index), |attendance| attendance.speaks) {
             let new = || Box::new(Publisher::new(self.crew.settings.pace, window));
             connection.publisher.get_or_insert_with(new).connected(window);
             self.tally.window(window);

@@ -25,6 +25,11 @@ impl Draw {
         Draw { speakers, sums, random: fastrand::Rng::with_seed(seed) }
     }
 
+    /// All of them: connection and channel.
+    pub fn speakers(&self) -> &[(u32, u32)] {
+        &self.speakers
+    }
+
     /// The sum of the weights.
     pub fn weight(&self) -> f64 {
         self.sums.last().copied().unwrap_or(0.0)

@@ -59,10 +59,12 @@ impl Worker<'_> {
                 }
             }
         }
+        let from_ns = self.crew.stage.return_from_ns();
         while let Some(Reverse((at_ns, local))) = self.traffic.returning.peek().copied()
-            && at_ns <= now
+            && at_ns.max(from_ns) <= now
         {
             self.traffic.returning.pop();
+            self.attendance(local).absence.iter_mut().for_each(|absence| absence.due_ns = absence.due_ns.max(from_ns));
             self.to_make.push_back(local);
         }
         if !self.to_make.is_empty() {
@@ -159,7 +161,7 @@ impl Worker<'_> {
 
     /// When time alone brings something.
     pub(in super::super) fn traffic_due_ns(&self) -> Option<u64> {
-        let returning = self.traffic.returning.peek().map(|Reverse((at_ns, _))| *at_ns);
+        let returning = self.traffic.returning.peek().map(|Reverse((at_ns, _))| (*at_ns).max(self.crew.stage.return_from_ns()));
         let storm =
             Some(self.crew.stage.storm_from_ns()).filter(|_| !self.traffic.has_left && self.crew.plan.traffic().is_some());
         let going = Some(()).filter(|()| self.publishing == Publishing::Going);

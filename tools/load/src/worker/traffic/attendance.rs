@@ -1,6 +1,6 @@
 //! What one session takes part in.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::moves::Mover;
 use crate::account::{Arrival, Room, Tracker};
@@ -16,17 +16,20 @@ pub struct Absence {
     pub behind: u32,
 }
 
-/// The conversations of one session, and whether it is there.
+/// The conversations of one session, and whether it is there. There may be a million of these, most with one conversation: lists have room for what is
+/// in them, and what most do not have is behind a pointer.
 #[derive(Debug, Default)]
 pub struct Attendance {
     /// In ascending order of their channels.
     rooms: Vec<Room>,
-    /// What came of whom, by speaker and channel.
-    streams: HashMap<(u32, u32), Tracker>,
+    /// What came of whom, by speaker and channel; in their order.
+    streams: Vec<((u32, u32), Tracker)>,
     /// Requests without an answer, other than publishes.
     pub asked: u32,
     /// It was dropped, or lost.
     pub absence: Option<Absence>,
+    /// It speaks, and does not only listen.
+    pub speaks: bool,
     /// It is being dropped on purpose.
     pub is_leaving: bool,
     /// Channels of which something was read and not said so.
@@ -41,6 +44,7 @@ impl Attendance {
     /// It will receive a channel; they are named in ascending order.
     pub fn receives(&mut self, channel: u32) {
         debug_assert!(self.rooms.last().is_none_or(|last| last.channel < channel));
+        grow(&mut self.rooms);
         self.rooms.push(Room::new(channel, true));
     }
 
@@ -53,6 +57,7 @@ impl Attendance {
     /// A channel that it speaks in, perhaps without receiving it.
     pub fn room_to_speak_in(&mut self, channel: u32) -> &mut Room {
         let at = self.rooms.binary_search_by_key(&channel, |room| room.channel).unwrap_or_else(|at| {
+            grow(&mut self.rooms);
             self.rooms.insert(at, Room::new(channel, false));
             at
         });
@@ -66,7 +71,13 @@ impl Attendance {
 
     /// A message of a speaker came, with his number for it.
     pub fn take(&mut self, speaker: u32, channel: u32, number: u64) -> Arrival {
-        self.streams.entry((speaker, channel)).or_default().take(number)
+        let of = (speaker, channel);
+        let at = self.streams.binary_search_by_key(&of, |(of, _)| *of).unwrap_or_else(|at| {
+            grow(&mut self.streams);
+            self.streams.insert(at, (of, Tracker::default()));
+            at
+        });
+        self.streams[at].1.take(number)
     }
 
     /// One conversation more has all that was there when the session came. True for the last one.
@@ -74,6 +85,13 @@ impl Attendance {
         let Some(absence) = &mut self.absence else { return false };
         absence.behind = absence.behind.saturating_sub(1);
         absence.behind == 0
+    }
+}
+
+/// Makes room for one more: the first one gets its own place and no more, as most lists end there; from then on they grow as usual.
+fn grow<T>(list: &mut Vec<T>) {
+    if list.is_empty() {
+        list.reserve_exact(1);
     }
 }
 
@@ -97,6 +115,15 @@ mod tests {
             assert_eq!(attendance.take(speaker, channel, 0), Arrival::InOrder);
         }
         assert_eq!(attendance.take(1, 2, 0), Arrival::Duplicate);
+    }
+
+    #[test]
+    fn one_who_only_listens_to_one_conversation_takes_little_memory() {
+        let mut attendance = Attendance::default();
+        attendance.receives(0);
+        attendance.take(7, 0, 0);
+        assert_eq!((attendance.rooms.capacity(), attendance.streams.capacity()), (1, 1));
+        assert!(size_of::<Attendance>() <= 160, "{}", size_of::<Attendance>());
     }
 
     #[test]

@@ -82,6 +82,14 @@ pub(super) fn attend(plan: &Plan, id: u32, connections: &mut [super::Connection]
             attendance.receives(channel);
         }
     });
+    for speaker in &traffic.speakers {
+        let (worker, local) = plan.place(speaker.connection);
+        if worker == id
+            && let Some(attendance) = &mut connections[local as usize].attendance
+        {
+            attendance.speaks = true;
+        }
+    }
 }
 
 impl Worker<'_> {

@@ -40,6 +40,9 @@ impl Worker<'_> {
 
     fn begin_to_speak(&mut self) {
         self.publishing = Publishing::Going;
+        if let Some((class, times)) = self.crew.stage.turn() {
+            return self.take_turn(class, times);
+        }
         let all: f64 = self.crew.plan.traffic().map_or(0.0, |traffic| traffic.speakers.iter().map(|s| s.weight).sum());
         let own = self.traffic.draw.weight();
         self.schedule = self.rate_per_s().filter(|_| own > 0.0).map(|rate| {
@@ -49,6 +52,21 @@ impl Worker<'_> {
         let from_ns = self.crew.stage.publish_from_ns();
         self.begin_to_leave(from_ns);
         self.begin_moves(from_ns);
+    }
+
+    /// The speakers of a class speak so often, at once.
+    fn take_turn(&mut self, class: u8, times: u32) {
+        let (now, plan) = (self.crew.stage.now_ns(), &self.crew.plan);
+        let Some(traffic) = plan.traffic() else { return };
+        let is_of_class = |channel: u32| traffic.channels[channel as usize].class == class;
+        for (index, channel) in self.traffic.draw.speakers().iter().copied().filter(|(_, channel)| is_of_class(*channel)) {
+            let (_, local) = plan.place(index);
+            if let Some(publisher) = &mut self.connections[local as usize].publisher {
+                (0..times).for_each(|_| publisher.due(now, channel));
+                self.ready.push(local);
+                self.crew.stage.speaks(now);
+            }
+        }
     }
 
     fn draw_due(&mut self, now: u64) {

@@ -1,0 +1,339 @@
+//! The report of `crowd`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::curve::Curve;
+use super::figures::{codes_of_errors, codes_of_goaways};
+use super::page::write::{bytes, count};
+use super::page::{Page, Tile};
+use super::parts::{Run, fault};
+use super::table::{Table, mib, percent};
+use super::{Report, charts};
+use crate::conduct::{Crowd, Footprint, Sample, Turn};
+use crate::dress::Dress;
+use crate::machine::{self, Facts};
+use crate::memory::KernelMemory;
+use crate::options::Settings;
+use crate::scenario::CrowdOptions;
+
+/// All that is known about a crowd. Units are in the names; times and CPU are absent where they mean nothing (`--untimed`).
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct CrowdFigures {
+    pub scenario: &'static str,
+    pub durability: String,
+    /// How frames travelled: tcp, ws, or ws-json.
+    pub over: Dress,
+    pub sessions: u32,
+    pub payload_bytes: usize,
+    pub logins_per_s: Option<f64>,
+
+    /// Resident memory of the server's process before the first connection, with all sessions, and at the end.
+    pub server_rss_bytes: Option<[u64; 3]>,
+    /// What all sessions added to it, for each.
+    pub server_growth_bytes_per_session: Option<f64>,
+    /// All of it with all sessions, for each.
+    pub server_rss_bytes_per_session: Option<f64>,
+    /// What the sessions added to the kernel's memory, for each: both ends of its connection where this program runs on the server's machine.
+    pub kernel_bytes_per_session: f64,
+    /// Both ends of each connection are in it.
+    pub kernel_has_both_ends: bool,
+    /// The whole growth, by kind.
+    pub kernel_growth_bytes: KernelMemory,
+    /// What this program needs in all, for each session.
+    pub client_rss_bytes_per_session: f64,
+
+    /// Direct messages between sessions of the sample: before others dropped, and after they were back.
+    pub direct: Vec<TurnFigures>,
+    /// Messages to all: before some dropped.
+    pub to_all_before: Vec<TurnFigures>,
+    /// While they were away: to those who were there.
+    pub to_all_meanwhile: Vec<TurnFigures>,
+    /// When they were back.
+    pub to_all_after: Vec<TurnFigures>,
+    /// CPU of the server's process at rest, as a share of one core.
+    pub rest_process_cpu: Option<f64>,
+    /// Busy time of the server's cores at rest, as a share of them all.
+    pub rest_cores_cpu: Option<f64>,
+    pub rest_s: f64,
+
+    /// Dropped at once.
+    pub dropped: u64,
+    /// Of those, came back and had what was said meanwhile.
+    pub returned: u64,
+    /// From when they might come back to the last one that had all.
+    pub all_back_s: Option<f64>,
+
+    pub sent: u64,
+    pub acked: u64,
+    pub delivered: u64,
+    pub expected: u64,
+    pub lost: u64,
+    pub duplicated: u64,
+    pub out_of_order: u64,
+    /// Numbers of logs that a session passed over and never got.
+    pub holes: u64,
+    /// Conversations with which the server did not go on after a return.
+    pub not_resumed: u64,
+    /// Sessions that were away at the end.
+    pub never_back: u64,
+    pub unexpected: u64,
+    pub gaps: u64,
+    pub refused: u64,
+    pub disconnects: u64,
+    pub errors: BTreeMap<String, u64>,
+    pub goaways: BTreeMap<String, u64>,
+    pub drain_gave_up: bool,
+
+    /// From the last login on.
+    pub series: Vec<Sample>,
+    #[serde(skip)]
+    curves: Vec<Curve>,
+    pub cpus: Vec<usize>,
+    pub server_cpus: Vec<usize>,
+    pub machine: Facts,
+    pub command: Vec<String>,
+    pub version: &'static str,
+}
+
+/// Messages that were sent at once.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[allow(missing_docs)]
+pub struct TurnFigures {
+    /// To those who were there.
+    pub deliveries: u64,
+    /// From the first message to the last of the deliveries.
+    pub took_s: Option<f64>,
+}
+
+impl CrowdFigures {
+    /// Computes the figures.
+    pub fn from(durability: &str, settings: &Settings, options: &CrowdOptions, outcome: &Crowd) -> CrowdFigures {
+        let Crowd { plan, over, tally, seen } = outcome;
+        let timed = |value: f64| (!options.untimed).then_some(value);
+        let turns = |turns: &[Turn]| -> Vec<TurnFigures> {
+            let figures =
+                |turn: &Turn| TurnFigures { deliveries: turn.wanted, took_s: timed(turn.took.as_secs_f64()) };
+            turns.iter().map(figures).collect()
+        };
+        let [start, all, end] = seen.memory;
+        let each = |bytes: f64| bytes / f64::from(plan.connections);
+        let kernel = all.kernel - start.kernel;
+        let rest_s = Duration::from_nanos(seen.rest[1].at_ns - seen.rest[0].at_ns).as_secs_f64();
+        let at_rest = |from: Option<f64>, to: Option<f64>, cores: usize| {
+            let share = from.zip(to).map(|(from, to)| ((to - from) / rest_s / cores.max(1) as f64).max(0.0));
+            share.and_then(timed)
+        };
+        let [first, last] = seen.rest;
+        let [dropped, returned] = seen.dropped;
+        CrowdFigures {
+            scenario: "crowd",
+            durability: durability.to_owned(),
+            over: *over,
+            sessions: plan.connections,
+            payload_bytes: settings.payload_bytes,
+            logins_per_s: timed(seen.logins_per_s),
+            server_rss_bytes: rss([start, all, end]),
+            server_growth_bytes_per_session: start.server.zip(all.server).map(|(from, to)| each(to as f64 - from as f64)),
+            server_rss_bytes_per_session: all.server.map(|rss| each(rss as f64)),
+            kernel_bytes_per_session: each(kernel.all as f64),
+            kernel_has_both_ends: seen.is_local,
+            kernel_growth_bytes: kernel,
+            client_rss_bytes_per_session: each(all.client as f64),
+            direct: turns(&seen.samples),
+            to_all_before: turns(&seen.broadcasts[0]),
+            to_all_meanwhile: turns(&seen.broadcasts[1]),
+            to_all_after: turns(&seen.broadcasts[2]),
+            rest_process_cpu: at_rest(first.server_process_s, last.server_process_s, 1),
+            rest_cores_cpu: at_rest(first.server_cores_s, last.server_cores_s, settings.server_cpus.len()),
+            rest_s,
+            dropped,
+            returned,
+            all_back_s: timed(seen.all_back.as_secs_f64()).filter(|_| returned == dropped),
+            sent: tally.sent_measured,
+            acked: tally.acked_measured,
+            delivered: tally.delivered_measured,
+            expected: tally.expected_measured,
+            lost: tally.lost(),
+            duplicated: tally.duplicated,
+            out_of_order: tally.out_of_order,
+            holes: tally.traffic.holes,
+            not_resumed: tally.traffic.not_resumed,
+            never_back: tally.traffic.away,
+            unexpected: tally.unexpected,
+            gaps: tally.gaps,
+            refused: tally.refused,
+            disconnects: tally.disconnects,
+            errors: codes_of_errors(tally),
+            goaways: codes_of_goaways(tally),
+            drain_gave_up: seen.drain_gave_up,
+            series: seen.series.clone(),
+            curves: [
+                Curve::of("direct messages", tally.traffic.by_class.get(0, 0).unwrap_or(&tally.latency)),
+                Curve::of("acks", &tally.ack_latency),
+            ]
+            .into_iter()
+            .flatten()
+            .filter(|_| !options.untimed)
+            .collect(),
+            cpus: settings.cpus.clone(),
+            server_cpus: settings.server_cpus.clone(),
+            machine: machine::facts(),
+            command: std::env::args().collect(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    fn memory_rows(&self, t: &mut Table) {
+        let growth = self.server_growth_bytes_per_session.map(|growth| format!("{growth:.0} B per session"));
+        t.optional("server memory, growth", growth);
+        let all = self.server_rss_bytes.zip(self.server_rss_bytes_per_session);
+        t.optional(
+            "server memory, all of it",
+            all.map(|([start, all, end], each)| {
+                let [start, all, end] = [start, all, end].map(mib);
+                format!("{each:.0} B per session   ({start:.1} MiB before, {all:.1} with all sessions, {end:.1} at the end)")
+            }),
+        );
+        let each = self.kernel_bytes_per_session;
+        let ends = if self.kernel_has_both_ends {
+            format!("{each:.0} B per connection with both its ends, about {:.0} B for the server's", each / 2.0)
+        } else {
+            format!("{each:.0} B per session (of this program's machine, not the server's)")
+        };
+        t.row("kernel memory, growth", &ends);
+        let KernelMemory { slab, page_tables, stacks, per_cpu, vmalloc, tcp_buffers, .. } = self.kernel_growth_bytes;
+        let part = |name: &str, bytes: i64| format!("{name} {:.0}", bytes as f64 / f64::from(self.sessions));
+        let parts = [
+            part("slab", slab),
+            part("page tables", page_tables),
+            part("stacks", stacks),
+            part("per CPU", per_cpu),
+            part("vmalloc", vmalloc),
+        ];
+        t.row("  of that", &format!("{}; in buffers of sockets {}", parts.join(", "), part("", tcp_buffers).trim()));
+        t.row("client memory", &format!("{:.0} B per session", self.client_rss_bytes_per_session));
+    }
+
+    /// What happened, in its order.
+    fn rows(&self, t: &mut Table) {
+        let said = |turns: &[TurnFigures]| turns.iter().map(told).collect::<Vec<_>>().join("; ");
+        t.row("direct messages", &said(&self.direct[..1]));
+        t.row("to all", &said(&self.to_all_before));
+        let at_rest = [("of one core", self.rest_process_cpu), ("of its cores", self.rest_cores_cpu)];
+        let at_rest: Vec<String> =
+            at_rest.iter().filter_map(|(what, share)| Some(format!("{:.2} % {what}", percent((*share)?)))).collect();
+        t.optional(
+            "server CPU at rest",
+            (!at_rest.is_empty()).then(|| format!("{}, for {:.0} s", at_rest.join(", "), self.rest_s)),
+        );
+        t.row("dropped at once", &self.dropped.to_string());
+        t.row("  to those who stayed", &said(&self.to_all_meanwhile));
+        let took = self.all_back_s.map(|s| format!(", the last one after {s:.2} s")).unwrap_or_default();
+        t.row("  came back, had all", &format!("{} of {}{took}", self.returned, self.dropped));
+        t.row("  to all again", &said(&self.to_all_after));
+        t.row("  direct messages", &said(&self.direct[1..]));
+    }
+
+    /// What should not be.
+    fn troubles(&self) -> u64 {
+        let of_messages = self.lost + self.duplicated + self.out_of_order + self.holes + self.gaps + self.unexpected;
+        of_messages + self.not_resumed + self.never_back + self.disconnects + (self.dropped - self.returned)
+    }
+}
+
+fn rss(footprints: [Footprint; 3]) -> Option<[u64; 3]> {
+    let [start, all, end] = footprints.map(|footprint| footprint.server);
+    Some([start?, all?, end?])
+}
+
+fn told(turn: &TurnFigures) -> String {
+    let took = turn.took_s.map(|s| format!(" in {s:.3} s")).unwrap_or_default();
+    format!("{} deliveries{took}", turn.deliveries)
+}
+
+impl Report for CrowdFigures {
+    fn is_clean(&self) -> bool {
+        self.troubles() == 0 && self.acked == self.sent && self.delivered == self.expected && !self.drain_gave_up
+    }
+
+    fn table(&self) -> Table {
+        let mut t = Table::default();
+        let CrowdFigures { sessions, payload_bytes, durability, .. } = self;
+        let over = self.over.name();
+        t.row("scenario", &format!("crowd: {sessions} sessions, {payload_bytes} bytes, {over}, durability {durability}"));
+        t.row(
+            "logged in",
+            &match self.logins_per_s {
+                Some(rate) => format!("{sessions} sessions, {rate:.0} per second"),
+                None => format!("{sessions} sessions"),
+            },
+        );
+        self.memory_rows(&mut t);
+        self.rows(&mut t);
+        t.row("acked / sent", &format!("{} / {}", self.acked, self.sent));
+        t.row("delivered / expected", &format!("{} / {}", self.delivered, self.expected));
+        t.row("lost, duplicated, disorder", &format!("{}, {}, {}", self.lost, self.duplicated, self.out_of_order));
+        t.counts(&[
+            ("disconnects", self.disconnects),
+            ("never came back", self.never_back),
+            ("holes in logs", self.holes),
+            ("not resumed", self.not_resumed),
+            ("unexpected frames", self.unexpected),
+            ("gaps and skips", self.gaps),
+            ("refused publishes", self.refused),
+        ]);
+        t.codes("errors", &self.errors);
+        t.codes("goaways", &self.goaways);
+        if self.drain_gave_up {
+            t.row("note", "at the end nothing came any more while messages were outstanding; see --drain");
+        }
+        t.row("verdict", if self.is_clean() { "nothing was lost, nothing came twice" } else { "NOT everything came as it should" });
+        t
+    }
+
+    fn page(&self) -> Page {
+        let run = Run {
+            scenario: self.scenario,
+            subtitle: format!("{} sessions on one server, over {}", self.sessions, self.over.name()),
+            is_clean: self.is_clean(),
+            durability: &self.durability,
+            cpus: &self.cpus,
+            server_cpus: &self.server_cpus,
+            machine: &self.machine,
+            command: &self.command,
+            version: self.version,
+            table: self.table(),
+        };
+        let tile = |name, value, note: &str| Tile { name, value, note: note.to_owned() };
+        let mut page = run.page();
+        page.tiles = vec![tile("sessions", count(f64::from(self.sessions)), "logged in at the same time")];
+        page.tiles.extend(self.server_rss_bytes_per_session.map(|each| tile("server memory per session", bytes(each), "all of it")));
+        page.tiles.push(tile("kernel memory per connection", bytes(self.kernel_bytes_per_session), "both ends"));
+        page.tiles.extend(self.all_back_s.map(|s| tile("until all were back", format!("{s:.2} s"), "who had dropped at once")));
+        page.charts = [
+            charts::distribution(&self.curves),
+            charts::throughput(&self.series, &[]),
+            charts::cpu(&self.series, &[]),
+            charts::memory(&self.series, &[]),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        page.losses = vec![
+            fault("lost", self.lost, "deliveries that never came"),
+            fault("duplicated", self.duplicated, "deliveries that came again"),
+            fault("out of order", self.out_of_order, "deliveries that came after later ones of their conversation"),
+            fault("holes", self.holes, "numbers of logs that a session passed over"),
+            fault("not resumed", self.not_resumed, "conversations with which the server did not go on after a return"),
+            fault("never back", self.never_back, "sessions that did not come back, or not with everything"),
+            fault("unexpected", self.unexpected, "frames that fit nowhere"),
+            fault("gaps", self.gaps, "the server announced that it left something out"),
+            fault("disconnects", self.disconnects, "connections that ended though nobody wanted that"),
+        ];
+        page
+    }
+}
