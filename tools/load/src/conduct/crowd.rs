@@ -30,11 +30,7 @@ pub struct Footprint {
 
 impl Footprint {
     fn read(conductor: &Conductor<'_, '_>) -> Result<Footprint, Failure> {
-        Ok(Footprint {
-            server: conductor.rss()?,
-            client: machine::rss_bytes(std::process::id())?,
-            kernel: KernelMemory::read()?,
-        })
+        Ok(Footprint { server: conductor.rss()?, client: machine::rss_bytes(std::process::id())?, kernel: KernelMemory::read()? })
     }
 }
 

@@ -115,8 +115,7 @@ impl CrowdFigures {
         let Crowd { plan, over, tally, seen } = outcome;
         let timed = |value: f64| (!options.untimed).then_some(value);
         let turns = |turns: &[Turn]| -> Vec<TurnFigures> {
-            let figures =
-                |turn: &Turn| TurnFigures { deliveries: turn.wanted, took_s: timed(turn.took.as_secs_f64()) };
+            let figures = |turn: &Turn| TurnFigures { deliveries: turn.wanted, took_s: timed(turn.took.as_secs_f64()) };
             turns.iter().map(figures).collect()
         };
         let [start, all, end] = seen.memory;
@@ -291,7 +290,10 @@ impl Report for CrowdFigures {
         if self.drain_gave_up {
             t.row("note", "at the end nothing came any more while messages were outstanding; see --drain");
         }
-        t.row("verdict", if self.is_clean() { "nothing was lost, nothing came twice" } else { "NOT everything came as it should" });
+        t.row(
+            "verdict",
+            if self.is_clean() { "nothing was lost, nothing came twice" } else { "NOT everything came as it should" },
+        );
         t
     }
 
@@ -311,7 +313,8 @@ impl Report for CrowdFigures {
         let tile = |name, value, note: &str| Tile { name, value, note: note.to_owned() };
         let mut page = run.page();
         page.tiles = vec![tile("sessions", count(f64::from(self.sessions)), "logged in at the same time")];
-        page.tiles.extend(self.server_rss_bytes_per_session.map(|each| tile("server memory per session", bytes(each), "all of it")));
+        page.tiles
+            .extend(self.server_rss_bytes_per_session.map(|each| tile("server memory per session", bytes(each), "all of it")));
         page.tiles.push(tile("kernel memory per connection", bytes(self.kernel_bytes_per_session), "both ends"));
         page.tiles.extend(self.all_back_s.map(|s| tile("until all were back", format!("{s:.2} s"), "who had dropped at once")));
         page.charts = [
