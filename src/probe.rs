@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::config::Config;
 use crate::config::grouped;
 use crate::limits::Limits;
+use crate::ring::SLOTS_MAX;
 
 /// Oldest kernel whose io_uring has what the shards use (DEFER_TASKRUN).
 const KERNEL_MIN: Kernel = Kernel { major: 6, minor: 1 };
@@ -237,11 +238,12 @@ fn descriptors_of_server(shards: usize) -> u64 {
     DESCRIPTORS_OF_PROCESS + DESCRIPTORS_OF_SHARD * shards as u64
 }
 
-/// Connections that one shard can hold with this RLIMIT_NOFILE: the kernel bounds a ring's table of direct descriptors by it. Some are
-/// left free, so that the last connection is refused by us and not by a full table; with a tiny limit half of it.
+/// Connections that one shard can hold with this RLIMIT_NOFILE: the kernel bounds a ring's table of direct descriptors by it, and by
+/// [`SLOTS_MAX`]. Some are left free, so that the last connection is refused by us and not by a full table; with a tiny limit half of it.
 #[must_use]
 pub fn connections_per_shard(nofile: u64) -> u64 {
-    nofile.saturating_sub(DESCRIPTORS_RESERVED).max(nofile / 2)
+    let slots = nofile.min(SLOTS_MAX.into());
+    slots.saturating_sub(DESCRIPTORS_RESERVED).max(slots / 2)
 }
 
 /// Connections that all shards can hold.
@@ -385,7 +387,7 @@ mod tests {
     fn connections_leave_some_descriptors_free() {
         assert_eq!(connections_for(20_000, 2), 2 * 19_936);
         assert_eq!(connections_per_shard(64), 32);
-        assert_eq!(connections_for(u64::MAX, 4), u64::MAX);
+        assert_eq!(connections_for(u64::MAX, 4), 4 * (1_048_576 - 64));
     }
 
     #[test]

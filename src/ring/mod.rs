@@ -31,6 +31,9 @@ const SUBMISSIONS: u32 = 1024;
 /// `IORING_MSG_RING_CQE_SKIP`: the target of a hand-off learns of it by its lane, not by a completion (kernel 6.0).
 const MSG_RING_CQE_SKIP: u32 = 1;
 
+/// Direct descriptors that the kernel allows a ring (IORING_MAX_FIXED_FILES), whatever RLIMIT_NOFILE says.
+pub const SLOTS_MAX: u32 = 1 << 20;
+
 /// A direct descriptor: the index of a socket in the ring's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot(pub u32);
@@ -42,7 +45,7 @@ pub struct ListenerId(pub u32);
 /// How large a ring is made.
 #[derive(Clone, Copy, Debug)]
 pub struct RingSize {
-    /// Direct descriptors; bounded by RLIMIT_NOFILE.
+    /// Direct descriptors; bounded by RLIMIT_NOFILE, and by [`SLOTS_MAX`].
     pub slots: u32,
     /// Provided receive buffers, a power of two, at most 32768.
     pub buffers: u16,
@@ -115,7 +118,7 @@ impl Ring {
     /// Makes a ring that the calling thread alone may use.
     ///
     /// # Errors
-    /// ENOSYS, EPERM: io_uring is missing or disabled. EINVAL: the kernel is older than 6.1. EMFILE: more slots than RLIMIT_NOFILE.
+    /// ENOSYS, EPERM: io_uring is missing or disabled. EINVAL: the kernel is older than 6.1. EMFILE: more slots than RLIMIT_NOFILE or [`SLOTS_MAX`].
     pub fn new(size: RingSize) -> io::Result<Ring> {
         let io = IoUring::builder()
             .setup_single_issuer()

@@ -3,7 +3,7 @@
 # the settings that run.sh puts before it, and ends with the load client's status.
 set -u
 
-: "${connections:?}" "${programs:?}" "${tuning:?}" "${server_cpus:?}" "${client_cpus:?}" "${drop:?}" "${json:?}"
+: "${connections:?}" "${programs:?}" "${tuning:?}" "${server_cpus:?}" "${client_cpus:?}" "${drop:?}" "${rest:?}" "${json:?}"
 : "${emulated:=}" "${tune:=}" "${report:=}"
 log=$(mktemp)
 
@@ -25,10 +25,10 @@ say "a server, and $connections sessions of campanile-load crowd"
 if [ -n "$emulated" ]; then
     # Seconds are long there: nobody may be late.
     patience='--heartbeat-ms 7200000 --idle-timeout-ms 28800000 --login-timeout-ms 600000 --frame-timeout-ms 3600000 --send-stall-timeout-ms 3600000'
-    client='--untimed --drain 300 --rest 5'
+    client='--untimed --drain 300 --logins 4096'
 else
     patience='--login-timeout-ms 60000'
-    client='--drain 60 --rest 30'
+    client='--drain 60'
 fi
 # Messages stay in memory: this is about sessions. The options are words.
 # shellcheck disable=SC2086
@@ -44,11 +44,16 @@ while [ -z "$target" ]; do
     sleep 0.2
     target=$(sed -n 's/^ *clients *\(tcp:[^ ]*\).*/\1/p' "$log")
 done
-# shellcheck disable=SC2086
-"$programs/campanile-load" crowd --target "$target" --server-pid "$server" --server-cpus "$server_cpus" --cpus "$client_cpus" \
-    --connections "$connections" --drop "$drop" --durability memory --json "$json" ${report:+--report "$report"} $client 2>&1
-status=$?
+play() {
+    # shellcheck disable=SC2086
+    "$programs/campanile-load" crowd --target "$target" --server-pid "$server" --server-cpus "$server_cpus" --cpus "$client_cpus" \
+        --connections "$connections" --drop "$drop" --rest "$rest" --durability memory --json "$json" ${report:+--report "$report"} $client 2>&1
+    echo $? >"$log.status"
+}
+# Behind a pipe progress is in lines, which a serial console carries.
+if [ -n "$emulated" ]; then play | cat; else play; fi
+status=$(cat "$log.status")
 grep -E ' (WARN|ERROR) ' "$log"
 kill "$server" && wait "$server"
-rm -f "$log"
+rm -f "$log" "$log.status"
 exit "$status"

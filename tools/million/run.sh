@@ -10,6 +10,7 @@
 #                        there, times mean nothing and are left out
 #   --connections N      sessions [default: 1000000]
 #   --drop PERCENT       of them at once [default: 20]
+#   --rest SECONDS       for which nothing is done, while the server's CPU is measured [default: 30; with --vm 5]
 #   --json FILE          all figures
 #   --report FILE        a page with charts; only with --here
 #   --server-cpus LIST, --cpus LIST   with --here: processors of the server and of the load client [default: half of them each]
@@ -23,7 +24,7 @@ root=$(cd "$tools/../.." && pwd)
 each_kib=9
 others_kib=$((1536 * 1024))
 
-usage() { sed -n '2,19s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,20s/^# \{0,1\}//p' "$0"; }
 
 fail() {
     printf 'run.sh: %s\n' "$1" >&2
@@ -32,7 +33,7 @@ fail() {
 
 say() { printf '\n== %s\n' "$1"; }
 
-where='' connections=1000000 drop=20 json='' report='' server_cpus='' client_cpus='' programs='' plan=''
+where='' connections=1000000 drop=20 rest='' json='' report='' server_cpus='' client_cpus='' programs='' plan=''
 while [ $# -gt 0 ]; do
     case $1 in
     --here | --vm) where=${1#--} ;;
@@ -41,11 +42,12 @@ while [ $# -gt 0 ]; do
         usage
         exit
         ;;
-    --connections | --drop | --json | --report | --server-cpus | --cpus | --programs)
+    --connections | --drop | --rest | --json | --report | --server-cpus | --cpus | --programs)
         [ $# -ge 2 ] || fail "$1 wants a value"
         case $1 in
         --connections) connections=$2 ;;
         --drop) drop=$2 ;;
+        --rest) rest=$2 ;;
         --json) json=$2 ;;
         --report) report=$2 ;;
         --server-cpus) server_cpus=$2 ;;
@@ -64,6 +66,7 @@ done
 [[ $connections =~ ^[1-9][0-9]{0,6}$ ]] && [ "$connections" -ge 10 ] && [ "$connections" -le 2000000 ] ||
     fail "--connections $connections: 10 to 2000000"
 [[ $drop =~ ^[1-9][0-9]?$ ]] || fail "--drop $drop: 1 to 99 percent"
+[[ $rest =~ ^[0-9]{0,5}$ ]] || fail "--rest $rest: 0 to 86400 seconds"
 
 # This machine. The tests say what it is like.
 cpus=${MILLION_CPUS:-$(nproc)}
@@ -143,14 +146,15 @@ if [ "$where" = here ]; then
         tune=yes
         undo=yes
     fi
-    export connections descriptors drop tune report server_cpus client_cpus programs tuning=$root/tuning json=${json:-$scratch/figures.json}
+    rest=${rest:-30}
+    export connections descriptors drop rest tune report server_cpus client_cpus programs tuning=$root/tuning json=${json:-$scratch/figures.json}
     sh "$tools/play.sh"
     exit
 fi
 
 say "booting a virtual machine of $guest_mib MiB; it takes about $((1 + connections / 100000)) minutes, most of them for logging in"
 {
-    printf 'connections=%s descriptors=%s drop=%s\n' "$connections" "$descriptors" "$drop"
+    printf 'connections=%s descriptors=%s drop=%s rest=%s\n' "$connections" "$descriptors" "$drop" "${rest:-5}"
     cat <<'GUEST'
 programs=/bin tuning=/tmp/tuning json=/tmp/figures.json server_cpus=0,1 client_cpus=0,1 emulated=yes tune=yes
 mkdir -p /tmp/tuning/sysctl.d

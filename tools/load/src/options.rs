@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use campanile::ring::SLOTS_MAX;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::account::{HEADER_BYTES, Pace, WINDOW_MAX};
@@ -753,15 +754,18 @@ pub fn address(host: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| "the name has no address".to_owned())
 }
 
-/// Fails if a worker's connections do not fit its table of direct descriptors, which RLIMIT_NOFILE bounds.
+/// Fails if a worker's connections do not fit its table of direct descriptors, which RLIMIT_NOFILE and the kernel bound.
 ///
 /// # Errors
-/// [`Failure::Descriptors`].
+/// [`Failure::Descriptors`], or that there must be more workers.
 pub fn check_descriptors(connections: u32, workers: u32) -> Result<(), Failure> {
     /// Rings, logs, a socket that is not in the table yet.
     const OTHERS: u64 = 32;
     let needed = u64::from(connections.div_ceil(workers)) + 1;
     let hard = machine::raise_descriptors();
+    if needed > u64::from(SLOTS_MAX) {
+        return Err(Failure::Option(format!("--workers: the kernel gives each {SLOTS_MAX} sockets at most; more are needed")));
+    }
     if needed + OTHERS > hard { Err(Failure::Descriptors { needed: needed + OTHERS, hard }) } else { Ok(()) }
 }
 

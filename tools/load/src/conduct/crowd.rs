@@ -103,7 +103,9 @@ impl Play {
         Run::set_up(conductor)?;
         thread::sleep(REST);
         let all = Footprint::read(conductor)?;
-        conductor.say(&format!("{} sessions are there", conductor.crew.plan.connections));
+        let sessions = conductor.crew.plan.connections;
+        let of_server = all.server.map(|rss| format!("; server {} B for each", rss / u64::from(sessions))).unwrap_or_default();
+        conductor.say(&format!("{sessions} sessions are there{of_server}"));
         begin(conductor)?;
 
         let sample = self.turn(conductor, "direct messages", SAMPLE, messages, 0);
