@@ -29,8 +29,8 @@ use crate::slot::{ShardId, Slots};
 use crate::store::disk::{Manifest, OpenError, Opening, ShardStore, StoreOptions, Stores};
 use crate::ws::Rules;
 
-/// Connections that the kernel completes before the server accepts them (bounded by net.core.somaxconn).
-const BACKLOG: i32 = 4096;
+/// Connections that the kernel completes before the server accepts them: as many as it allows (net.core.somaxconn), for when all clients come at once.
+const BACKLOG: i32 = 65_535;
 /// How long a start waits for an address that is taken, and how often it looks.
 const ADDRESS_WAIT: Duration = Duration::from_millis(500);
 /// See [`ADDRESS_WAIT`].

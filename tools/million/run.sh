@@ -114,8 +114,8 @@ fi
 # The guest's kernel bounds the memory of all sockets by its own size, so it is told of twice what it will use.
 guest_mib=$((needed_kib * 2 / 1024))
 [ "$guest_mib" -le 18432 ] || guest_mib=$((18432 > needed_kib / 1024 ? 18432 : needed_kib / 1024))
-# Booting, 1,200 logins a second, and what follows.
-limit_s=$((300 + connections / 400))
+# A guard against hanging, far above what it takes on a busy machine.
+limit_s=$((900 + connections / 100))
 
 printf '%s sessions, %s; about %s MiB of memory are needed, %s are available\n' "$connections" \
     "$([ "$where" = vm ] && echo 'in a virtual machine' || echo "on this machine, server on processors $server_cpus, load client on $client_cpus")" \

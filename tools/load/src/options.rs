@@ -512,9 +512,9 @@ pub struct Common {
     /// at most [default: addresses of loopback where the server is there, else what the kernel chooses].
     #[arg(long, value_name = "LIST")]
     pub source_addresses: Option<String>,
-    /// Connections from each source address 127.a.b.c, when the target is loopback. The kernel has about 28,000 ports for each, and
-    /// searches long for a free one once half of them are taken.
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    /// Connections from each source address 127.a.b.c, when the target is loopback. The kernel has about 28,000 ports for each and hands out every other
+    /// one in turn; once it is through it searches long for a free one, at every connect. Sessions that drop and come back take a second port.
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
     pub per_address: u32,
     /// Logins under way at once, over all workers [default: 256; backlog: all].
     #[arg(long, value_name = "N")]

@@ -198,10 +198,10 @@ impl CrowdFigures {
             }),
         );
         let each = self.kernel_bytes_per_session;
-        let ends = if self.kernel_has_both_ends {
-            format!("{each:.0} B per connection with both its ends, about {:.0} B for the server's", each / 2.0)
-        } else {
-            format!("{each:.0} B per session (of this program's machine, not the server's)")
+        let ends = match self.kernel_has_both_ends {
+            _ if each <= 0.0 => "not to be told: something else on this machine gave back more than the sessions took".to_owned(),
+            true => format!("{each:.0} B per connection with both its ends, about {:.0} B for the server's", each / 2.0),
+            false => format!("{each:.0} B per session (of this program's machine, not the server's)"),
         };
         t.row("kernel memory, growth", &ends);
         let KernelMemory { slab, page_tables, stacks, per_cpu, vmalloc, tcp_buffers, .. } = self.kernel_growth_bytes;
