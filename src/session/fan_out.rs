@@ -15,9 +15,6 @@ use crate::mesh::{Event, Head, Page, Part, Read, ReadFor, Refusal, Request, Sess
 use crate::slot::ShardId;
 use crate::wire::schema::{CloseCode, Direction, ErrorCode, RecordKind};
 
-/// Room for so many more links is made at a time, at least.
-const LINKS_MORE: usize = 4;
-
 /// A session's way to its place in a mirror.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link {
@@ -75,13 +72,8 @@ impl Users {
 
     /// A session receives live from `next` on.
     pub(super) fn link(&mut self, mirror: u32, session: u32, next: u64, filter: Option<Box<Filter>>) {
-        let key = self.key_of_index(session);
         let Session { connection, links, .. } = &mut self.sessions[session];
-        let place = self.mirrors[mirror].add(*connection, key, links.len() as u32, next, filter);
-        if links.len() == links.capacity() {
-            // Most sessions come to their places once, at login: doubling would leave half of the room empty.
-            links.reserve_exact(LINKS_MORE.max(links.len() / 4));
-        }
+        let place = self.mirrors[mirror].add(*connection, session, links.len() as u32, next, filter);
         links.push(Link { mirror, place });
     }
 
@@ -228,8 +220,9 @@ impl Users {
 
     fn fan_out_one(&mut self, index: u32, budget: &mut usize, fx: &mut Effects) {
         loop {
-            let Some(mirror) = self.mirrors.get_mut(index) else { return };
-            let Some(changes) = mirror.hand_out(budget, fx) else { return };
+            let Users { mirrors, sessions, .. } = self;
+            let Some(mirror) = mirrors.get_mut(index) else { return };
+            let Some(changes) = mirror.hand_out(sessions, budget, fx) else { return };
             for record in changes {
                 self.members_changed(index, &record, fx);
             }
@@ -278,7 +271,8 @@ impl Users {
     /// A member who was removed is back, and a session of his waits here to be told of the removal: it is, before anything new.
     pub(super) fn end_former_membership(&mut self, session: u32, Link { mirror, place }: Link, fx: &mut Effects) {
         let name = self.users[self.sessions[session].user].name.clone();
-        self.mirrors[mirror].hand_up_to_the_end(place, &name, fx);
+        let me = self.key_of_index(session);
+        self.mirrors[mirror].hand_up_to_the_end(place, me, &name, fx);
         self.unlink(mirror, place, fx);
     }
 
@@ -286,7 +280,7 @@ impl Users {
     /// do sessions that were attached after it.
     fn no_longer_member(&mut self, mirror: u32, user: u32, end: (u64, u64), fx: &mut Effects) {
         let Some(key) = self.mirrors.get(mirror).map(|m| m.key.clone()) else { return };
-        let sessions = self.users[user].sessions.clone();
+        let sessions = self.users[user].sessions.to_vec();
         let was_there = |&session: &u32| {
             let place = self.place_of(session, mirror);
             place.is_some_and(|place| self.mirrors[mirror].was_there_at(place, end.1))
@@ -331,7 +325,7 @@ impl Users {
         let Some((user, number)) = listed else { return };
         self.start_ahead(user, number, key, fx);
         let mut frame = None;
-        for &index in &self.users[user].sessions {
+        for &index in self.users[user].sessions.iter() {
             let session = &self.sessions[index];
             let generation = self.sessions.generation(index).unwrap_or_default();
             let has_ack = publisher == Some(SessionKey { index, generation });

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::loading::Login;
 use super::receive::Start;
 use super::user::User;
@@ -12,6 +10,7 @@ use super::{More, Session, Users};
 use crate::clock::Now;
 use crate::conversation::{Key, Name};
 use crate::effects::Effects;
+use crate::few::Few;
 use crate::id::{Address, check_id};
 use crate::mesh::{Reply, SessionKey};
 use crate::ring::Slot;
@@ -50,7 +49,7 @@ pub fn credentials(frame: Frame<'_>) -> Result<Credentials<'_>, CloseCode> {
 /// What a login brings.
 pub(super) struct Arrival {
     pub(super) connection: Slot,
-    pub(super) device: Box<str>,
+    pub(super) device: Name,
     pub(super) reference: u64,
     pub(super) resume: Vec<(Key, Start)>,
 }
@@ -87,9 +86,8 @@ impl Users {
             user,
             device,
             outstanding: 0,
-            ephemeral_dropped: 0,
             topics: 0,
-            links: SmallVec::new(),
+            links: Few::default(),
             more: None,
         };
         let (index, generation) = self.sessions.insert(session);
@@ -211,7 +209,10 @@ impl Users {
             self.credits.send(home, crate::mesh::Request::Unwatch { user: name, session: key }, fx);
         }
         if let Some(session) = self.sessions.remove(index) {
-            self.users[session.user].sessions.retain(|&mut i| i != index);
+            let sessions = &mut self.users[session.user].sessions;
+            if let Some(place) = sessions.iter().position(|&i| i == index) {
+                sessions.swap_remove(place);
+            }
         }
     }
 

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::frames;
+use super::{Session, frames};
 use super::receive::Filter;
 use crate::conversation::{Key, Kind, Record};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{SessionKey, Skipped};
 use crate::ring::{Segment, Slot};
-use crate::slab::Pages;
+use crate::near::Near;
+use crate::slab::{Pages, Slab};
 use crate::wire::schema::{RecordKind, SkipReason};
 
 /// Records that wait for their round; more are read from the log later.
@@ -66,11 +67,13 @@ pub(super) enum Lag {
 pub(super) struct Receiver {
     connection: Slot,
     pub(super) session: u32,
-    generation: u32,
     /// Its place in the session's list of links.
     pub(super) link: u32,
-    next: u64,
+    /// The next seq that it expects: near the mirror's.
+    next: Near,
 }
+
+const _: () = assert!(size_of::<Receiver>() == 16, "there is one for each conversation that each session receives");
 
 /// What is handed to each receiver: a record, or word of numbers that do not come.
 pub(super) enum Item {
@@ -167,14 +170,13 @@ impl Mirror {
     pub(super) fn add(
         &mut self,
         connection: Slot,
-        session: SessionKey,
+        session: u32,
         link: u32,
         next: u64,
         filter: Option<Box<Filter>>,
     ) -> u32 {
-        let SessionKey { index, generation } = session;
-        self.live.push(Receiver { connection, session: index, generation, link, next });
-        self.filters.extend(filter.map(|filter| (index, filter)));
+        self.live.push(Receiver { connection, session, link, next: Near::new(next) });
+        self.filters.extend(filter.map(|filter| (session, filter)));
         self.live.len() as u32 - 1
     }
 
@@ -232,7 +234,7 @@ impl Mirror {
 
     /// Whether the receiver at a place was there when this number was given out: else it has been attached later.
     pub(super) fn was_there_at(&self, place: u32, seq: u64) -> bool {
-        self.live[place as usize].next <= seq.saturating_add(1)
+        self.live[place as usize].next.to(self.next) <= seq.saturating_add(1)
     }
 
     pub(super) fn enqueue(&mut self, item: Item) {
@@ -242,7 +244,7 @@ impl Mirror {
 
     /// Hands out as much as the budget allows. Gives the changes of a round that has come to its end, and `None` when the budget has, or
     /// nothing waits.
-    pub(super) fn hand_out(&mut self, budget: &mut usize, fx: &mut Effects) -> Option<Changes> {
+    pub(super) fn hand_out(&mut self, sessions: &Slab<Session>, budget: &mut usize, fx: &mut Effects) -> Option<Changes> {
         if self.round.is_none() {
             self.round = self.begin_round(fx);
         }
@@ -256,11 +258,13 @@ impl Mirror {
             *budget = budget.saturating_sub(1 + round.bytes / BYTES_PER_DELIVERY);
             let filter = if filters.is_empty() { None } else { filters.get_mut(&receiver.session) };
             if filter.is_none() && receiver.takes_all_of(round) {
-                receiver.next = round.to + 1;
+                receiver.next = Near::new(round.to + 1);
                 fx.deliveries += round.items.len() as u64;
                 round.whole.iter().for_each(|run| fx.send(receiver.connection, run.clone(), Weight::Data));
             } else {
-                let mut way = Way { key, epoch: *epoch, filter };
+                let generation = sessions.generation(receiver.session).unwrap_or_default();
+                let me = SessionKey { index: receiver.session, generation };
+                let mut way = Way { key, epoch: *epoch, me, filter };
                 round.items.iter().for_each(|(item, frame)| receiver.take(item, frame, &mut way, fx));
             }
         }
@@ -297,9 +301,9 @@ impl Mirror {
     }
 
     /// Hands one receiver what waits for him, up to the record that ends his user's membership.
-    pub(super) fn hand_up_to_the_end(&mut self, place: u32, user: &str, fx: &mut Effects) {
+    pub(super) fn hand_up_to_the_end(&mut self, place: u32, me: SessionKey, user: &str, fx: &mut Effects) {
         let receiver = &mut self.live[place as usize];
-        let mut way = Way { key: &self.key, epoch: self.epoch, filter: self.filters.get_mut(&receiver.session) };
+        let mut way = Way { key: &self.key, epoch: self.epoch, me, filter: self.filters.get_mut(&receiver.session) };
         for (item, frame) in self.round.iter().flat_map(|round| &round.items) {
             receiver.take(item, frame, &mut way, fx);
             if item.ends_membership_of(user) {
@@ -357,27 +361,27 @@ impl Round {
 struct Way<'a> {
     key: &'a Key,
     epoch: u64,
+    me: SessionKey,
     filter: Option<&'a mut Box<Filter>>,
 }
 
 impl Receiver {
     /// If it has no filter.
     fn takes_all_of(&self, round: &Round) -> bool {
-        self.next == round.from && !round.publishers.contains(&self.session)
+        self.next == Near::new(round.from) && !round.publishers.contains(&self.session)
     }
 
     fn take(&mut self, item: &Item, frame: &Segment, way: &mut Way<'_>, fx: &mut Effects) {
-        if self.next > item.to() {
+        if self.next.to(item.to()) > item.to() {
             return;
         }
-        self.next = item.to() + 1;
-        let me = SessionKey { index: self.session, generation: self.generation };
+        self.next = Near::new(item.to() + 1);
         let record = match item {
-            Item::Record { publisher, .. } if *publisher == Some(me) => return,
+            Item::Record { publisher, .. } if *publisher == Some(way.me) => return,
             Item::Record { record, .. } => Some(&**record),
             Item::Skip(_) => None,
         };
-        let Way { key, epoch, filter } = way;
+        let Way { key, epoch, filter, .. } = way;
         let passes = filter.as_mut().is_none_or(|f| f.passes(key, *epoch, item.from(), record, self.connection, fx));
         if passes {
             fx.deliveries += 1;

@@ -40,14 +40,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 pub use loading::{LoggedIn, Login, LoginKey};
 pub use login::{Credentials, credentials};
 
 use crate::clock::Now;
 use crate::conversation::{Key, Kind, Name, Policies};
 use crate::effects::Effects;
+use crate::few::Few;
 use crate::id::Address;
 use crate::limits::Limits;
 use crate::mesh::{Event, Refusal, Reply, Request, SessionKey};
@@ -119,16 +118,16 @@ pub struct Users {
 struct Session {
     connection: Slot,
     user: u32,
-    device: Box<str>,
+    device: Name,
     /// Requests that are not answered yet.
     outstanding: u32,
-    /// Ephemeral events that it did not get since it was last told.
-    ephemeral_dropped: u32,
     topics: u32,
     /// What it receives live: its places in the mirrors.
-    links: SmallVec<[fan_out::Link; 2]>,
+    links: Few<fan_out::Link>,
     more: Option<Box<More>>,
 }
+
+const _: () = assert!(size_of::<Session>() <= 56 && size_of::<User>() <= 80, "a million users have a million of these");
 
 #[derive(Default)]
 struct More {
@@ -138,6 +137,8 @@ struct More {
     catch_ups: Vec<catch_up::CatchUp>,
     /// The backlog waits until what was sent is read.
     awaits_drain: bool,
+    /// Ephemeral events that it did not get since it was last told.
+    ephemeral_dropped: u32,
     /// Places (epoch, seq) that it has acks for and will meet in its backlog.
     acked: Vec<(u64, u64)>,
     watching: Vec<Name>,
@@ -398,7 +399,7 @@ impl Users {
         let Some(session) = self.session(session) else { return };
         let is_needed = |more: &More| {
             let receives = more.starting.is_some() || !more.catch_ups.is_empty();
-            receives || more.awaits_drain || !more.watching.is_empty()
+            receives || more.awaits_drain || more.ephemeral_dropped > 0 || !more.watching.is_empty()
         };
         if session.more.as_ref().is_some_and(|more| !is_needed(more)) {
             session.more = None;
