@@ -44,9 +44,9 @@ pub mod limits;
 #[cfg(feature = "server")]
 pub mod mesh;
 #[cfg(feature = "server")]
-pub mod net;
-#[cfg(feature = "server")]
 mod near;
+#[cfg(feature = "server")]
+pub mod net;
 #[cfg(feature = "server")]
 pub mod offline;
 #[cfg(feature = "server")]

@@ -244,9 +244,7 @@ impl Connection {
             // Not the peer's fault.
             Phase::Loading { deadline, .. } if is_over(deadline) => Due::Close(CloseCode::overloaded),
             // Its answer to the upgrade was never taken by the kernel, which has room for much more.
-            Phase::Moving { deadline, .. } if self.asked == 0 && is_over(deadline) => {
-                Due::Close(CloseCode::overloaded)
-            }
+            Phase::Moving { deadline, .. } if self.asked == 0 && is_over(deadline) => Due::Close(CloseCode::overloaded),
             Phase::Goodbye { deadline } if is_over(deadline) => Due::Abandon,
             Phase::Active { .. } => {
                 let stalled = self.outbox.is_in_flight() && passed(self.send_began.mono_ms(now), limits.send_stall_timeout_ms);

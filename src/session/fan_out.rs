@@ -9,6 +9,7 @@ use super::list::{Entry, HintState};
 use super::mirror::{Item, Lag, Mirror, QUEUE_MAX};
 use super::receive::Filter;
 use super::{Session, Users};
+use crate::clock::Now;
 use crate::conversation::{Key, Kind, Record};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{Event, Head, Page, Part, Read, ReadFor, Refusal, Request, SessionKey, Then};
@@ -34,8 +35,9 @@ impl Users {
         if let Some(former) = self.find_mirror(key).filter(|&m| self.mirrors[m].epoch != head.epoch) {
             self.retire_mirror(former);
         }
+        let merge = self.policies.of(key.kind()).merge;
         let index = self.find_mirror(key).unwrap_or_else(|| {
-            let (index, _) = self.mirrors.insert(Mirror::new(key.clone(), head.epoch, head.committed + 1));
+            let (index, _) = self.mirrors.insert(Mirror::new(key.clone(), head.epoch, head.committed + 1, merge));
             let (mirrors, slots) = (&self.mirrors, &self.slots);
             let hash_of = |index: u32| slots.hash(mirrors[index].key.bytes());
             self.by_key.insert(hash_of(index), index, hash_of);
@@ -202,26 +204,59 @@ impl Users {
     // ---- the fan-out
 
     /// One turn's share: the mirrors take turns.
-    pub(super) fn fan_out(&mut self, fx: &mut Effects) {
+    pub(super) fn fan_out(&mut self, now: Now, fx: &mut Effects) {
+        // Who stops waits for nothing.
+        let now_ms = if self.is_stopping { u64::MAX } else { now.mono_ms };
+        self.end_waits(now_ms);
         let mut budget = self.limits.fan_out_slice as usize;
         while budget > 0
             && let Some(index) = self.fanning_out.pop_front()
         {
             self.mirrors[index].is_fanning_out = false;
-            self.fan_out_one(index, &mut budget, fx);
+            self.fan_out_one(index, &mut budget, now_ms, fx);
             // The last receiver may have gone with the last record.
-            let Some(mirror) = self.mirrors.get(index) else { continue };
-            if mirror.has_work() {
+            let Some(mirror) = self.mirrors.get_mut(index) else { continue };
+            if let Some(until_ms) = mirror.waits_until(now_ms) {
+                self.waiting.insert((until_ms, index));
+            } else if mirror.has_work() {
                 self.fan_out_next(index);
             }
             self.read_what_was_missed(index, fx);
         }
     }
 
-    fn fan_out_one(&mut self, index: u32, budget: &mut usize, fx: &mut Effects) {
+    /// When records that wait for more go at the latest.
+    pub(super) fn waits_until_ms(&self) -> Option<u64> {
+        self.waiting.first().map(|&(until_ms, _)| until_ms)
+    }
+
+    /// What has waited for more long enough goes.
+    fn end_waits(&mut self, now_ms: u64) {
+        while let Some(&(until_ms, index)) = self.waiting.first()
+            && until_ms <= now_ms
+        {
+            self.waiting.pop_first();
+            // It may have gone since, or begun with another record.
+            if self.mirrors.get(index).is_some_and(Mirror::has_work) {
+                self.fan_out_next(index);
+            }
+        }
+    }
+
+    /// A session that leaves a conversation gets what waits there for more to come with it.
+    pub(super) fn flush_to(&mut self, session: SessionKey, link: Link, fx: &mut Effects) {
+        if !self.waiting.is_empty() && self.mirrors[link.mirror].has_only_waiting() {
+            self.mirrors[link.mirror].hand_what_waits(link.place, session, |_| false, fx);
+        }
+    }
+
+    fn fan_out_one(&mut self, index: u32, budget: &mut usize, now_ms: u64, fx: &mut Effects) {
         loop {
             let Users { mirrors, sessions, .. } = self;
             let Some(mirror) = mirrors.get_mut(index) else { return };
+            if mirror.waits_until(now_ms).is_some() {
+                return;
+            }
             let Some(changes) = mirror.hand_out(sessions, budget, fx) else { return };
             for record in changes {
                 self.members_changed(index, &record, fx);
@@ -272,7 +307,7 @@ impl Users {
     pub(super) fn end_former_membership(&mut self, session: u32, Link { mirror, place }: Link, fx: &mut Effects) {
         let name = self.users[self.sessions[session].user].name.clone();
         let me = self.key_of_index(session);
-        self.mirrors[mirror].hand_up_to_the_end(place, me, &name, fx);
+        self.mirrors[mirror].hand_what_waits(place, me, |item| item.ends_membership_of(&name), fx);
         self.unlink(mirror, place, fx);
     }
 

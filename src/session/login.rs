@@ -81,15 +81,7 @@ impl Users {
         let Arrival { connection, device, reference, resume } = arrival;
         self.make_room_for_device(user, &device, fx)?;
         self.wake(user);
-        let session = Session {
-            connection,
-            user,
-            device,
-            outstanding: 0,
-            topics: 0,
-            links: Few::default(),
-            more: None,
-        };
+        let session = Session { connection, user, device, outstanding: 0, topics: 0, links: Few::default(), more: None };
         let (index, generation) = self.sessions.insert(session);
         let key = SessionKey { index, generation };
         self.users[user].sessions.push(index);
@@ -232,12 +224,12 @@ impl Users {
         self.forget_resting(now);
     }
 
-    /// How long until [`Self::tick`] has something to do.
+    /// How long until [`Self::tick`] or [`Self::work`] has something to do.
     pub fn next_tick(&self, now: Now) -> Option<Duration> {
         let gone_at_ms = self.lingering.front().map(|&(due, ..)| due);
         // Those who rest wait for the store, or for the next turn.
         let forget_at_ms = self.has_too_many_resting().then_some(now.mono_ms + 1);
-        let times = [gone_at_ms, forget_at_ms];
+        let times = [gone_at_ms, forget_at_ms, self.waits_until_ms()];
         times.into_iter().flatten().min().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(now.mono_ms)))
     }
 

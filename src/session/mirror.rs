@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Session, frames};
+use super::merge::Waiting;
 use super::receive::Filter;
-use crate::conversation::{Key, Kind, Record};
+use super::{Session, frames};
+use crate::conversation::{Key, Kind, Merge, Record};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{SessionKey, Skipped};
-use crate::ring::{Segment, Slot};
 use crate::near::Near;
+use crate::ring::{Segment, Slot};
 use crate::slab::{Pages, Slab};
 use crate::wire::schema::{RecordKind, SkipReason};
 
@@ -44,6 +45,8 @@ pub(super) struct Mirror {
     /// How often the home has counted us.
     pub(super) attachments: u32,
     queue: VecDeque<Item>,
+    waiting: Waiting,
+    merge: Option<Merge>,
     round: Option<Round>,
     pub(super) lag: Lag,
     /// Records that were not taken, and the sessions here that have an ack for them.
@@ -126,13 +129,21 @@ impl Item {
         }
     }
 
-    fn ends_membership_of(&self, user: &str) -> bool {
+    pub(super) fn ends_membership_of(&self, user: &str) -> bool {
         let Item::Record { record, .. } = self else { return false };
         match record.content.kind {
             RecordKind::removed | RecordKind::left => record.content.subject.as_deref() == Some(user),
             RecordKind::disbanded => true,
             _ => false,
         }
+    }
+
+    fn body_bytes(&self) -> usize {
+        if let Item::Record { record, .. } = self { record.content.body.len() } else { 0 }
+    }
+
+    fn is_change(&self) -> bool {
+        matches!(self, Item::Record { record, .. } if record.content.is_change())
     }
 
     /// After this record somebody is no longer there, so what follows is another round's.
@@ -146,7 +157,7 @@ impl Item {
 }
 
 impl Mirror {
-    pub(super) fn new(key: Key, epoch: u64, next: u64) -> Mirror {
+    pub(super) fn new(key: Key, epoch: u64, next: u64, merge: Option<Merge>) -> Mirror {
         Mirror {
             key,
             epoch,
@@ -157,6 +168,8 @@ impl Mirror {
             catching_up: 0,
             attachments: 0,
             queue: VecDeque::new(),
+            waiting: Waiting::default(),
+            merge,
             round: None,
             lag: Lag::None,
             acked: VecDeque::new(),
@@ -167,14 +180,7 @@ impl Mirror {
     // ---- receivers
 
     /// Adds a receiver; gives its place.
-    pub(super) fn add(
-        &mut self,
-        connection: Slot,
-        session: u32,
-        link: u32,
-        next: u64,
-        filter: Option<Box<Filter>>,
-    ) -> u32 {
+    pub(super) fn add(&mut self, connection: Slot, session: u32, link: u32, next: u64, filter: Option<Box<Filter>>) -> u32 {
         self.live.push(Receiver { connection, session, link, next: Near::new(next) });
         self.filters.extend(filter.map(|filter| (session, filter)));
         self.live.len() as u32 - 1
@@ -232,6 +238,18 @@ impl Mirror {
         self.round.is_some() || !self.queue.is_empty()
     }
 
+    /// Whether it hands out nothing just now, and something waits.
+    pub(super) fn has_only_waiting(&self) -> bool {
+        self.round.is_none() && !self.queue.is_empty()
+    }
+
+    /// Until when what waits stays for more to come with it; `None`: nothing does.
+    pub(super) fn waits_until(&mut self, now_ms: u64) -> Option<u64> {
+        let may_wait = self.has_only_waiting() && self.lag == Lag::None;
+        let merge = self.merge.filter(|_| may_wait)?;
+        self.waiting.until(merge, now_ms)
+    }
+
     /// Whether the receiver at a place was there when this number was given out: else it has been attached later.
     pub(super) fn was_there_at(&self, place: u32, seq: u64) -> bool {
         self.live[place as usize].next.to(self.next) <= seq.saturating_add(1)
@@ -239,6 +257,9 @@ impl Mirror {
 
     pub(super) fn enqueue(&mut self, item: Item) {
         self.next = item.to() + 1;
+        if self.merge.is_some() {
+            self.waiting.add(item.body_bytes(), item.is_change());
+        }
         self.queue.push_back(item);
     }
 
@@ -297,23 +318,24 @@ impl Mirror {
                 break;
             }
         }
+        self.waiting.taken(self.queue.len());
         Some(round)
     }
 
-    /// Hands one receiver what waits for him, up to the record that ends his user's membership.
-    pub(super) fn hand_up_to_the_end(&mut self, place: u32, me: SessionKey, user: &str, fx: &mut Effects) {
+    /// Hands one receiver what waits for him, up to an item of which `is_last` says that he gets no more.
+    pub(super) fn hand_what_waits(&mut self, place: u32, me: SessionKey, is_last: impl Fn(&Item) -> bool, fx: &mut Effects) {
         let receiver = &mut self.live[place as usize];
         let mut way = Way { key: &self.key, epoch: self.epoch, me, filter: self.filters.get_mut(&receiver.session) };
         for (item, frame) in self.round.iter().flat_map(|round| &round.items) {
             receiver.take(item, frame, &mut way, fx);
-            if item.ends_membership_of(user) {
+            if is_last(item) {
                 return;
             }
         }
         for item in &self.queue {
             let frame = item.encode(&self.key, self.epoch, fx);
             receiver.take(item, &frame, &mut way, fx);
-            if item.ends_membership_of(user) {
+            if is_last(item) {
                 return;
             }
         }

@@ -101,7 +101,8 @@ impl Users {
             return true;
         }
         let link = self.link_to(session.index, key);
-        if let Some(Link { mirror, place }) = link {
+        if let Some(link @ Link { mirror, place }) = link {
+            self.flush_to(session, link, fx);
             self.unlink(mirror, place, fx);
         }
         link.is_some()

@@ -1,6 +1,5 @@
 //! The value of a log row: a record without its epoch and seq.
 
-
 use bytes::Bytes;
 
 use super::codec::{Damaged, Input, put_bytes, put_number};

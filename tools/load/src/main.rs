@@ -85,13 +85,7 @@ fn play(command: Command) -> Result<bool, Failure> {
     }
 }
 
-fn idle(
-    common: &Common,
-    server: &Server,
-    start: Option<u32>,
-    attach: u32,
-    heartbeat: Heartbeat,
-) -> Result<bool, Failure> {
+fn idle(common: &Common, server: &Server, start: Option<u32>, attach: u32, heartbeat: Heartbeat) -> Result<bool, Failure> {
     let settings = Settings::from(common)?.beating(heartbeat)?;
     let connections = common.connections.unwrap_or(CONNECTIONS);
     if start.is_some_and(|start| start == 0 || start >= connections) {
