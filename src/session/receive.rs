@@ -240,7 +240,8 @@ impl Users {
         if let Some(entry) = self.users[user].entry_mut(key) {
             entry.joined(place);
         }
-        for index in self.users[user].sessions.to_vec() {
+        let sessions = self.users[user].sessions.to_vec();
+        for index in sessions {
             let session = self.key_of_index(index);
             if let Some(link) = self.link_to(index, key) {
                 self.end_former_membership(index, link, fx);

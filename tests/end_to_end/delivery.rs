@@ -81,7 +81,9 @@ fn where_a_kind_merges_messages_wait_for_others_and_acks_do_not() {
     let [here, there] = server.users(2);
     let mut publisher = Client::connect(&server, &here[0], "phone");
     let [mut leaver, mut other] = [&here[1], &there[0]].map(|user| Client::connect(&server, user, "phone"));
-    [&mut leaver, &mut other].into_iter().for_each(|subscriber| drop(subscriber.subscribe("topic:news", None, &[])));
+    for subscriber in [&mut leaver, &mut other] {
+        subscriber.subscribe("topic:news", None, &[]);
+    }
     for text in ["one", "two"] {
         publisher.publish("topic:news", text);
         assert_eq!([leaver.rest_of("topic:news"), other.rest_of("topic:news")], [vec![], vec![]], "{text} waits");
