@@ -97,7 +97,7 @@ fn fan_out(c: &mut Criterion) {
                     users.event(0, Event::Delivered { key: key.clone(), record, publisher: None }, &mut fx);
                 }
                 while users.has_work() {
-                    users.work(usize::MAX, &mut fx);
+                    users.work(usize::MAX, NOW, &mut fx);
                 }
                 assert!(fx.sends.len() >= MEMBERS as usize, "everyone gets it");
                 clear(&mut fx);

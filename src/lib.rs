@@ -34,6 +34,8 @@ pub mod conversation;
 pub mod doctor;
 #[cfg(feature = "server")]
 pub mod effects;
+#[cfg(feature = "server")]
+mod few;
 pub mod id;
 #[cfg(feature = "server")]
 pub mod json;
@@ -41,6 +43,8 @@ pub mod json;
 pub mod limits;
 #[cfg(feature = "server")]
 pub mod mesh;
+#[cfg(feature = "server")]
+mod near;
 #[cfg(feature = "server")]
 pub mod net;
 #[cfg(feature = "server")]

@@ -3,7 +3,8 @@
 
 use hashbrown::HashTable;
 
-const CHUNK: usize = 256;
+/// A chunk is a little less than this, which is a size that the allocator gives out without rounding it up.
+const CHUNK_BYTES: usize = 28 * 1024;
 
 /// Things by index. Grows by chunks, which never move.
 #[derive(Debug)]
@@ -26,12 +27,15 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
+    /// Places in a chunk.
+    const CHUNK: usize = CHUNK_BYTES / size_of::<Place<T>>();
+
     /// Puts a thing into a free place, of which it gives index and generation.
     pub fn insert(&mut self, value: T) -> (u32, u32) {
         if self.free.is_empty() {
-            let first = (self.chunks.len() * CHUNK) as u32;
-            self.chunks.push((0..CHUNK).map(|_| Place { generation: 0, value: None }).collect());
-            self.free.extend((first..first + CHUNK as u32).rev());
+            let first = (self.chunks.len() * Self::CHUNK) as u32;
+            self.chunks.push((0..Self::CHUNK).map(|_| Place { generation: 0, value: None }).collect());
+            self.free.extend((first..first + Self::CHUNK as u32).rev());
         }
         let index = self.free.pop().expect("there is a free place");
         let place = self.place_mut(index);
@@ -53,23 +57,23 @@ impl<T> Slab<T> {
 
     /// The thing at an index.
     pub fn get(&self, index: u32) -> Option<&T> {
-        self.chunks.get(index as usize / CHUNK)?[index as usize % CHUNK].value.as_ref()
+        self.chunks.get(index as usize / Self::CHUNK)?[index as usize % Self::CHUNK].value.as_ref()
     }
 
     /// See [`Self::get`].
     pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        self.chunks.get_mut(index as usize / CHUNK)?[index as usize % CHUNK].value.as_mut()
+        self.chunks.get_mut(index as usize / Self::CHUNK)?[index as usize % Self::CHUNK].value.as_mut()
     }
 
     /// How often the place had been used before what is in it now.
     pub fn generation(&self, index: u32) -> Option<u32> {
-        let place = &self.chunks.get(index as usize / CHUNK)?[index as usize % CHUNK];
+        let place = &self.chunks.get(index as usize / Self::CHUNK)?[index as usize % Self::CHUNK];
         place.value.as_ref().map(|_| place.generation)
     }
 
     /// How many places there are, free or not: all indexes are below this.
     pub fn places(&self) -> usize {
-        self.chunks.len() * CHUNK
+        self.chunks.len() * Self::CHUNK
     }
 
     /// How many things there are.
@@ -96,7 +100,7 @@ impl<T> Slab<T> {
     }
 
     fn place_mut(&mut self, index: u32) -> &mut Place<T> {
-        &mut self.chunks[index as usize / CHUNK][index as usize % CHUNK]
+        &mut self.chunks[index as usize / Self::CHUNK][index as usize % Self::CHUNK]
     }
 }
 

@@ -30,7 +30,12 @@ impl<T> Wheel<T> {
     pub fn arm(&mut self, at_ms: u64, value: T) {
         let step = at_ms.div_ceil(STEP_MS).max(self.first_step);
         let bucket = ((step - self.first_step) as usize).min(BUCKETS - 1);
-        self.buckets[bucket].push(value);
+        let bucket = &mut self.buckets[bucket];
+        if bucket.len() == bucket.capacity() {
+            // A storm of logins fills few buckets, and doubling would leave half of their room empty.
+            bucket.reserve_exact((bucket.len() / 4).max(4));
+        }
+        bucket.push(value);
         self.armed += 1;
     }
 

@@ -109,6 +109,7 @@ impl Config {
     /// Settings that contradict each other, the machine, or the development identity.
     pub fn resolve(base: &Base, limits: &Limits, policies: Policies, allowed: &[usize]) -> Result<Self, ConfigError> {
         limits.check()?;
+        policies.check()?;
         let listeners: Vec<_> = [("tcp", Some(base.tcp)), ("ws", base.ws), ("ops", Some(base.ops))]
             .into_iter()
             .filter_map(|(name, a)| Some((name, a?)))

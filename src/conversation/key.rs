@@ -2,7 +2,8 @@
 //! the whole is text.
 
 use std::fmt;
-use std::sync::Arc;
+
+use ecow::EcoString;
 
 use crate::id::{Address, ID_BYTES_MAX};
 
@@ -25,7 +26,7 @@ pub enum Kind {
 
 /// Identifies a conversation. Cheap to clone; equal keys are the same conversation whoever's view they were made from.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(Arc<str>);
+pub struct Key(EcoString);
 
 impl Key {
     /// The conversation that `user` means by `address`.

@@ -32,7 +32,7 @@ use smallvec::SmallVec;
 
 pub use group::{Group, Member, TITLE_BYTES_MAX};
 pub use key::{Key, Kind};
-pub use policy::{Durability, Policies, Policy};
+pub use policy::{Durability, Merge, Policies, Policy};
 pub use record::{Content, Name, Record, flags};
 
 use crate::clock::Now;

@@ -1,6 +1,7 @@
 //! What is kept of each kind of conversation, and how surely.
 
 use super::Kind;
+use crate::limits::Contradiction;
 
 /// When a record counts as stored, and so may be acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,12 +32,32 @@ pub struct Policy {
     pub history_bytes_max: u64,
     /// How long a record is kept, in ms; 0: for ever.
     pub history_ttl_ms: u64,
+    /// Whether records wait for others before they are handed to receivers.
+    pub merge: Option<Merge>,
+}
+
+/// How long records may wait for others, so that what came together leaves with one send for each receiver. What is reached first ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Merge {
+    /// Since the first of them, in ms.
+    pub ms: u32,
+    /// Records.
+    pub messages: u32,
+    /// Bytes of their bodies.
+    pub bytes: u32,
+}
+
+impl Default for Merge {
+    /// What bounds a wait of which nothing but the time was said. A receiver gets no more than this with one send.
+    fn default() -> Merge {
+        Merge { ms: 0, messages: 64, bytes: 32_768 }
+    }
 }
 
 impl Policy {
     /// Everything, for ever, with this durability.
     pub const fn of(durability: Durability) -> Policy {
-        Policy { durability, history_messages_max: 0, history_bytes_max: 0, history_ttl_ms: 0 }
+        Policy { durability, history_messages_max: 0, history_bytes_max: 0, history_ttl_ms: 0, merge: None }
     }
 
     /// When a record of this time and TTL may really be removed; 0: never. It is hidden at the same moment.
@@ -79,6 +100,20 @@ impl Policies {
         let memory = |policy| Policy { durability: Durability::Memory, ..policy };
         let Policies { direct, group, topic, broadcast } = self;
         Policies { direct: memory(direct), group: memory(group), topic: memory(topic), broadcast: memory(broadcast) }
+    }
+
+    /// Checks what the settings of a kind allow and the kind does not.
+    ///
+    /// # Errors
+    /// The first that has no sense.
+    pub fn check(&self) -> Result<(), Contradiction> {
+        if self.direct.merge.is_none() {
+            return Ok(());
+        }
+        Err(Contradiction {
+            cause: "direct_merge_ms is set, and a direct conversation has no crowd for whom to merge".into(),
+            cure: "leave it at 0, or set it for group, topic or broadcast".into(),
+        })
     }
 
     /// That of a kind.

@@ -1,13 +1,12 @@
 //! What a conversation's log is made of.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
+use ecow::EcoString;
 
 use crate::wire::schema::{RecordKind, Role};
 
-/// The id of a user, shared.
-pub type Name = Arc<str>;
+/// The id of a user or device: up to 15 bytes stand in place, longer ones are shared.
+pub type Name = EcoString;
 
 /// Bits of [`Content::flags`].
 pub mod flags {

@@ -1,7 +1,7 @@
 //! One connection: its phase, its partial frame, its outbox, its deadlines. It decides; the shard's loop acts.
 
 use super::{Dress, Outbox};
-use crate::clock::Now;
+use crate::clock::{Moment, Now};
 use crate::limits::Limits;
 use crate::mesh::SessionKey;
 use crate::session::LoginKey;
@@ -20,22 +20,22 @@ const SLOW_GOODBYE_MS: u64 = 5000;
 pub enum Phase {
     /// Accepted; its first frame has not come. Nothing is armed but a receive for one buffer.
     Login {
-        /// When it must have logged in (monotonic ms).
-        deadline_ms: u64,
+        /// When it must have logged in.
+        deadline: Moment,
     },
     /// On its way to another ring's table, as soon as nothing is being sent any more.
     Moving {
         /// The user's home.
         to: ShardId,
         /// See [`Phase::Login`].
-        deadline_ms: u64,
+        deadline: Moment,
     },
     /// At its user's home, where his list is being read. Nothing is armed, so that nothing is received that nobody could look at.
     Loading {
         /// What [`crate::session::Users`] calls it.
         login: LoginKey,
         /// See [`Phase::Login`].
-        deadline_ms: u64,
+        deadline: Moment,
     },
     /// Logged in.
     Active {
@@ -45,7 +45,7 @@ pub enum Phase {
     /// Told to go away; what it sends is thrown away until it goes.
     Goodbye {
         /// Then it is closed without more ado.
-        deadline_ms: u64,
+        deadline: Moment,
     },
     /// Shut down; waits for the kernel's last completion.
     Closing,
@@ -53,8 +53,9 @@ pub enum Phase {
     Closed,
 }
 
-/// What a shard keeps for a socket.
+/// What a shard keeps for a socket: a line of the processor's cache.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Connection {
     /// Where it is in its life.
     pub phase: Phase,
@@ -65,9 +66,9 @@ pub struct Connection {
     /// The beginning of a frame that is not whole yet.
     partial: Option<Box<Partial>>,
     /// When something was last heard from the peer.
-    heard_ms: u64,
+    heard: Moment,
     /// When the send in flight was submitted.
-    send_began_ms: u64,
+    send_began: Moment,
     /// Tells this use of the slot from earlier ones, for timers.
     pub stamp: u32,
     /// A receive is armed.
@@ -89,6 +90,8 @@ pub struct Connection {
     /// It is in the list of those who read slowly.
     pub is_stalled: bool,
 }
+
+const _: () = assert!(size_of::<Option<Connection>>() == 64, "a million connections have a million of these");
 
 #[derive(Debug)]
 struct Partial {
@@ -126,12 +129,12 @@ impl Connection {
     /// A new connection that must log in by `deadline_ms`.
     pub fn new(stamp: u32, dress: Dress, now: Now, deadline_ms: u64) -> Connection {
         Connection {
-            phase: Phase::Login { deadline_ms },
+            phase: Phase::Login { deadline: Moment::at(deadline_ms) },
             dress,
             outbox: Outbox::default(),
             partial: None,
-            heard_ms: now.mono_ms,
-            send_began_ms: 0,
+            heard: Moment::at(now.mono_ms),
+            send_began: Moment::at(now.mono_ms),
             stamp,
             receiving: false,
             asked: 0,
@@ -159,7 +162,7 @@ impl Connection {
 
     /// The peer has sent something.
     pub fn heard(&mut self, now: Now) {
-        self.heard_ms = now.mono_ms;
+        self.heard = Moment::at(now.mono_ms);
         self.is_pinged = false;
     }
 
@@ -199,7 +202,7 @@ impl Connection {
 
     /// A send was submitted.
     pub fn send_began(&mut self, now: Now) {
-        self.send_began_ms = now.mono_ms;
+        self.send_began = Moment::at(now.mono_ms);
     }
 
     /// The session, while logged in.
@@ -221,7 +224,7 @@ impl Connection {
     /// It has been told to go.
     pub fn begin_goodbye(&mut self, reads_slowly: bool, now: Now) {
         let wait_ms = if reads_slowly { SLOW_GOODBYE_MS } else { GOODBYE_MS };
-        self.phase = Phase::Goodbye { deadline_ms: now.mono_ms + wait_ms };
+        self.phase = Phase::Goodbye { deadline: Moment::at(now.mono_ms + wait_ms) };
         self.partial = None;
         self.tell_drained = false;
     }
@@ -234,17 +237,17 @@ impl Connection {
     /// What is due now.
     pub fn due(&mut self, now: Now, limits: &Limits) -> Due {
         let passed = |since_ms: u64, limit_ms: u32| now.mono_ms >= since_ms + u64::from(limit_ms);
+        let is_over = |deadline: Moment| now.mono_ms >= deadline.mono_ms(now);
+        let heard_ms = self.heard.mono_ms(now);
         match self.phase {
-            Phase::Login { deadline_ms } if now.mono_ms >= deadline_ms => Due::Close(CloseCode::login_timeout),
+            Phase::Login { deadline } if is_over(deadline) => Due::Close(CloseCode::login_timeout),
             // Not the peer's fault.
-            Phase::Loading { deadline_ms, .. } if now.mono_ms >= deadline_ms => Due::Close(CloseCode::overloaded),
+            Phase::Loading { deadline, .. } if is_over(deadline) => Due::Close(CloseCode::overloaded),
             // Its answer to the upgrade was never taken by the kernel, which has room for much more.
-            Phase::Moving { deadline_ms, .. } if self.asked == 0 && now.mono_ms >= deadline_ms => {
-                Due::Close(CloseCode::overloaded)
-            }
-            Phase::Goodbye { deadline_ms } if now.mono_ms >= deadline_ms => Due::Abandon,
+            Phase::Moving { deadline, .. } if self.asked == 0 && is_over(deadline) => Due::Close(CloseCode::overloaded),
+            Phase::Goodbye { deadline } if is_over(deadline) => Due::Abandon,
             Phase::Active { .. } => {
-                let stalled = self.outbox.is_in_flight() && passed(self.send_began_ms, limits.send_stall_timeout_ms);
+                let stalled = self.outbox.is_in_flight() && passed(self.send_began.mono_ms(now), limits.send_stall_timeout_ms);
                 let unfinished = self.partial.as_ref().is_some_and(|p| passed(p.began_ms, limits.frame_timeout_ms));
                 if stalled {
                     Due::Close(CloseCode::slow_consumer)
@@ -253,9 +256,9 @@ impl Connection {
                     Due::Nothing
                 } else if unfinished {
                     Due::Close(CloseCode::frame_timeout)
-                } else if passed(self.heard_ms, limits.idle_timeout_ms) {
+                } else if passed(heard_ms, limits.idle_timeout_ms) {
                     Due::Close(CloseCode::idle_timeout)
-                } else if !self.is_pinged && passed(self.heard_ms, limits.heartbeat_ms) {
+                } else if !self.is_pinged && passed(heard_ms, limits.heartbeat_ms) {
                     self.is_pinged = true;
                     Due::Ping
                 } else {
@@ -269,12 +272,12 @@ impl Connection {
     /// When to look at [`Self::due`] next. A frame or a send that begins meanwhile has its own limit, which bounds how far ahead this is.
     pub fn look_again_ms(&self, now: Now, limits: &Limits) -> u64 {
         match self.phase {
-            Phase::Login { deadline_ms } | Phase::Goodbye { deadline_ms } => deadline_ms,
-            Phase::Moving { deadline_ms, .. } | Phase::Loading { deadline_ms, .. } => deadline_ms,
+            Phase::Login { deadline } | Phase::Goodbye { deadline } => deadline.mono_ms(now),
+            Phase::Moving { deadline, .. } | Phase::Loading { deadline, .. } => deadline.mono_ms(now),
             Phase::Closing | Phase::Closed => now.mono_ms + GOODBYE_MS,
             Phase::Active { .. } => {
                 let silence_ms = if self.is_pinged { limits.idle_timeout_ms } else { limits.heartbeat_ms };
-                let silent_ms = self.heard_ms + u64::from(silence_ms);
+                let silent_ms = self.heard.mono_ms(now) + u64::from(silence_ms);
                 let within_ms = limits.frame_timeout_ms.min(limits.send_stall_timeout_ms).min(limits.heartbeat_ms);
                 silent_ms.clamp(now.mono_ms + 1, now.mono_ms + u64::from(within_ms))
             }
@@ -309,7 +312,7 @@ mod tests {
     fn one_whose_user_is_not_loaded_in_time_may_come_back() {
         let limits = Limits::default();
         let mut connection = Connection::new(1, Dress::Tcp, at(1000), 6000);
-        connection.phase = Phase::Loading { login: LoginKey::default(), deadline_ms: 6000 };
+        connection.phase = Phase::Loading { login: LoginKey::default(), deadline: Moment::at(6000) };
         assert_eq!((connection.login(), connection.session()), (Some(LoginKey::default()), None));
         assert_eq!(connection.look_again_ms(at(1000), &limits), 6000);
         assert_eq!(connection.due(at(5999), &limits), Due::Nothing);

@@ -13,15 +13,22 @@ const SHARED_BYTES: usize = 16 * 1024;
 /// kernel must import.
 const TOGETHER_BYTES: usize = 2048;
 
-/// The frames of one connection that the kernel does not have yet.
+/// The frames of one connection that the kernel does not have yet. Nearly always there are none: what waits stands in a box, which the allocator
+/// gives to the next connection of the turn while it is in cache.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    /// Absent when nothing waits.
+    waiting: Option<Box<Waiting>>,
+    /// Bytes that wait and that are in flight.
+    bytes: u32,
+    in_flight: bool,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
     shared: Segments,
     /// Comes after `shared`.
     copied: Vec<u8>,
-    /// In both, and in flight.
-    bytes: u32,
-    in_flight: bool,
 }
 
 /// What became of a frame.
@@ -46,39 +53,19 @@ impl Outbox {
         }
         self.bytes = bytes as u32;
         let copy = self.in_flight && frame.len() < SHARED_BYTES;
-        if copy || !self.copied.is_empty() {
-            self.copied.extend_from_slice(frame.bytes());
-        } else if !self.shared.last_mut().is_some_and(|last| last.merge(&frame)) {
-            self.push_apart(frame);
-        }
+        self.waiting.get_or_insert_default().push(frame, copy);
         Pushed::Queued
-    }
-
-    /// A frame that does not follow the last one in memory.
-    fn push_apart(&mut self, frame: Segment) {
-        let is_small = self.shared.len() == 1 && self.shared[0].len() + frame.len() <= TOGETHER_BYTES;
-        if is_small {
-            self.copied.reserve_exact(self.shared[0].len() + frame.len());
-            self.copied.extend_from_slice(self.shared[0].bytes());
-            self.copied.extend_from_slice(frame.bytes());
-            self.shared.clear();
-        } else {
-            self.shared.push(frame);
-        }
     }
 
     /// Everything that one send can carry, if none is in flight and anything waits.
     pub fn take(&mut self, open: &OpenBatch) -> Option<Segments> {
-        if self.in_flight || self.is_empty() {
+        if self.in_flight {
             return None;
         }
-        let mut segments = if self.shared.len() > SEGMENTS_MAX {
-            self.shared.drain(..SEGMENTS_MAX).collect()
-        } else {
-            std::mem::take(&mut self.shared)
-        };
-        if self.shared.is_empty() && !self.copied.is_empty() && segments.len() < SEGMENTS_MAX {
-            segments.push(open.seal_apart(std::mem::take(&mut self.copied)));
+        let mut waiting = self.waiting.take()?;
+        let segments = waiting.take(open);
+        if !waiting.is_empty() {
+            self.waiting = Some(waiting);
         }
         self.in_flight = true;
         Some(segments)
@@ -95,22 +82,20 @@ impl Outbox {
             !segment.is_empty()
         });
         if !segments.is_empty() {
-            segments.append(&mut self.shared);
-            self.shared = segments;
+            let waiting = self.waiting.get_or_insert_default();
+            segments.append(&mut waiting.shared);
+            waiting.shared = segments;
         }
     }
 
     /// Forgets what is not in flight.
     pub fn clear(&mut self) {
-        let waiting = self.shared.iter().map(Segment::len).sum::<usize>() + self.copied.len();
-        self.bytes -= waiting as u32;
-        self.shared.clear();
-        self.copied = Vec::new();
+        self.bytes -= self.waiting.take().map_or(0, |waiting| waiting.bytes()) as u32;
     }
 
     /// Whether nothing waits (something may be in flight).
     pub fn is_empty(&self) -> bool {
-        self.shared.is_empty() && self.copied.is_empty()
+        self.waiting.is_none()
     }
 
     /// Whether nothing waits and nothing is in flight.
@@ -125,12 +110,56 @@ impl Outbox {
 
     /// Bytes that only this outbox holds.
     pub fn copied_bytes(&self) -> usize {
-        self.copied.len()
+        self.waiting.as_ref().map_or(0, |waiting| waiting.copied.len())
     }
 
     /// Bytes that wait and that are in flight.
     pub fn bytes(&self) -> usize {
         self.bytes as usize
+    }
+}
+
+impl Waiting {
+    fn push(&mut self, frame: Segment, copy: bool) {
+        if copy || !self.copied.is_empty() {
+            self.copied.extend_from_slice(frame.bytes());
+        } else if !self.shared.last_mut().is_some_and(|last| last.merge(&frame)) {
+            self.push_apart(frame);
+        }
+    }
+
+    /// A frame that does not follow the last one in memory.
+    fn push_apart(&mut self, frame: Segment) {
+        let is_small = self.shared.len() == 1 && self.shared[0].len() + frame.len() <= TOGETHER_BYTES;
+        if is_small {
+            self.copied.reserve_exact(self.shared[0].len() + frame.len());
+            self.copied.extend_from_slice(self.shared[0].bytes());
+            self.copied.extend_from_slice(frame.bytes());
+            self.shared.clear();
+        } else {
+            self.shared.push(frame);
+        }
+    }
+
+    /// As much as one send can carry.
+    fn take(&mut self, open: &OpenBatch) -> Segments {
+        let mut segments = if self.shared.len() > SEGMENTS_MAX {
+            self.shared.drain(..SEGMENTS_MAX).collect()
+        } else {
+            std::mem::take(&mut self.shared)
+        };
+        if self.shared.is_empty() && !self.copied.is_empty() && segments.len() < SEGMENTS_MAX {
+            segments.push(open.seal_apart(std::mem::take(&mut self.copied)));
+        }
+        segments
+    }
+
+    fn bytes(&self) -> usize {
+        self.shared.iter().map(Segment::len).sum::<usize>() + self.copied.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.shared.is_empty() && self.copied.is_empty()
     }
 }
 

@@ -9,14 +9,12 @@ use super::list::{Entry, HintState};
 use super::mirror::{Item, Lag, Mirror, QUEUE_MAX};
 use super::receive::Filter;
 use super::{Session, Users};
+use crate::clock::Now;
 use crate::conversation::{Key, Kind, Record};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{Event, Head, Page, Part, Read, ReadFor, Refusal, Request, SessionKey, Then};
 use crate::slot::ShardId;
 use crate::wire::schema::{CloseCode, Direction, ErrorCode, RecordKind};
-
-/// Room for so many more links is made at a time, at least.
-const LINKS_MORE: usize = 4;
 
 /// A session's way to its place in a mirror.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +35,9 @@ impl Users {
         if let Some(former) = self.find_mirror(key).filter(|&m| self.mirrors[m].epoch != head.epoch) {
             self.retire_mirror(former);
         }
+        let merge = self.policies.of(key.kind()).merge;
         let index = self.find_mirror(key).unwrap_or_else(|| {
-            let (index, _) = self.mirrors.insert(Mirror::new(key.clone(), head.epoch, head.committed + 1));
+            let (index, _) = self.mirrors.insert(Mirror::new(key.clone(), head.epoch, head.committed + 1, merge));
             let (mirrors, slots) = (&self.mirrors, &self.slots);
             let hash_of = |index: u32| slots.hash(mirrors[index].key.bytes());
             self.by_key.insert(hash_of(index), index, hash_of);
@@ -75,13 +74,8 @@ impl Users {
 
     /// A session receives live from `next` on.
     pub(super) fn link(&mut self, mirror: u32, session: u32, next: u64, filter: Option<Box<Filter>>) {
-        let key = self.key_of_index(session);
         let Session { connection, links, .. } = &mut self.sessions[session];
-        let place = self.mirrors[mirror].add(*connection, key, links.len() as u32, next, filter);
-        if links.len() == links.capacity() {
-            // Most sessions come to their places once, at login: doubling would leave half of the room empty.
-            links.reserve_exact(LINKS_MORE.max(links.len() / 4));
-        }
+        let place = self.mirrors[mirror].add(*connection, session, links.len() as u32, next, filter);
         links.push(Link { mirror, place });
     }
 
@@ -210,26 +204,60 @@ impl Users {
     // ---- the fan-out
 
     /// One turn's share: the mirrors take turns.
-    pub(super) fn fan_out(&mut self, fx: &mut Effects) {
+    pub(super) fn fan_out(&mut self, now: Now, fx: &mut Effects) {
+        // Who stops waits for nothing.
+        let now_ms = if self.is_stopping { u64::MAX } else { now.mono_ms };
+        self.end_waits(now_ms);
         let mut budget = self.limits.fan_out_slice as usize;
         while budget > 0
             && let Some(index) = self.fanning_out.pop_front()
         {
             self.mirrors[index].is_fanning_out = false;
-            self.fan_out_one(index, &mut budget, fx);
+            self.fan_out_one(index, &mut budget, now_ms, fx);
             // The last receiver may have gone with the last record.
-            let Some(mirror) = self.mirrors.get(index) else { continue };
-            if mirror.has_work() {
+            let Some(mirror) = self.mirrors.get_mut(index) else { continue };
+            if let Some(until_ms) = mirror.waits_until(now_ms) {
+                self.waiting.insert((until_ms, index));
+            } else if mirror.has_work() {
                 self.fan_out_next(index);
             }
             self.read_what_was_missed(index, fx);
         }
     }
 
-    fn fan_out_one(&mut self, index: u32, budget: &mut usize, fx: &mut Effects) {
+    /// When records that wait for more go at the latest.
+    pub(super) fn waits_until_ms(&self) -> Option<u64> {
+        self.waiting.first().map(|&(until_ms, _)| until_ms)
+    }
+
+    /// What has waited for more long enough goes.
+    fn end_waits(&mut self, now_ms: u64) {
+        while let Some(&(until_ms, index)) = self.waiting.first()
+            && until_ms <= now_ms
+        {
+            self.waiting.pop_first();
+            // It may have gone since, or begun with another record.
+            if self.mirrors.get(index).is_some_and(Mirror::has_work) {
+                self.fan_out_next(index);
+            }
+        }
+    }
+
+    /// A session that leaves a conversation gets what waits there for more to come with it.
+    pub(super) fn flush_to(&mut self, session: SessionKey, link: Link, fx: &mut Effects) {
+        if !self.waiting.is_empty() && self.mirrors[link.mirror].has_only_waiting() {
+            self.mirrors[link.mirror].hand_what_waits(link.place, session, |_| false, fx);
+        }
+    }
+
+    fn fan_out_one(&mut self, index: u32, budget: &mut usize, now_ms: u64, fx: &mut Effects) {
         loop {
-            let Some(mirror) = self.mirrors.get_mut(index) else { return };
-            let Some(changes) = mirror.hand_out(budget, fx) else { return };
+            let Users { mirrors, sessions, .. } = self;
+            let Some(mirror) = mirrors.get_mut(index) else { return };
+            if mirror.waits_until(now_ms).is_some() {
+                return;
+            }
+            let Some(changes) = mirror.hand_out(sessions, budget, fx) else { return };
             for record in changes {
                 self.members_changed(index, &record, fx);
             }
@@ -278,7 +306,8 @@ impl Users {
     /// A member who was removed is back, and a session of his waits here to be told of the removal: it is, before anything new.
     pub(super) fn end_former_membership(&mut self, session: u32, Link { mirror, place }: Link, fx: &mut Effects) {
         let name = self.users[self.sessions[session].user].name.clone();
-        self.mirrors[mirror].hand_up_to_the_end(place, &name, fx);
+        let me = self.key_of_index(session);
+        self.mirrors[mirror].hand_what_waits(place, me, |item| item.ends_membership_of(&name), fx);
         self.unlink(mirror, place, fx);
     }
 
@@ -286,7 +315,7 @@ impl Users {
     /// do sessions that were attached after it.
     fn no_longer_member(&mut self, mirror: u32, user: u32, end: (u64, u64), fx: &mut Effects) {
         let Some(key) = self.mirrors.get(mirror).map(|m| m.key.clone()) else { return };
-        let sessions = self.users[user].sessions.clone();
+        let sessions = self.users[user].sessions.to_vec();
         let was_there = |&session: &u32| {
             let place = self.place_of(session, mirror);
             place.is_some_and(|place| self.mirrors[mirror].was_there_at(place, end.1))
@@ -331,7 +360,7 @@ impl Users {
         let Some((user, number)) = listed else { return };
         self.start_ahead(user, number, key, fx);
         let mut frame = None;
-        for &index in &self.users[user].sessions {
+        for &index in self.users[user].sessions.iter() {
             let session = &self.sessions[index];
             let generation = self.sessions.generation(index).unwrap_or_default();
             let has_ack = publisher == Some(SessionKey { index, generation });

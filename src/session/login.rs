@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::loading::Login;
 use super::receive::Start;
 use super::user::User;
@@ -12,6 +10,7 @@ use super::{More, Session, Users};
 use crate::clock::Now;
 use crate::conversation::{Key, Name};
 use crate::effects::Effects;
+use crate::few::Few;
 use crate::id::{Address, check_id};
 use crate::mesh::{Reply, SessionKey};
 use crate::ring::Slot;
@@ -50,7 +49,7 @@ pub fn credentials(frame: Frame<'_>) -> Result<Credentials<'_>, CloseCode> {
 /// What a login brings.
 pub(super) struct Arrival {
     pub(super) connection: Slot,
-    pub(super) device: Box<str>,
+    pub(super) device: Name,
     pub(super) reference: u64,
     pub(super) resume: Vec<(Key, Start)>,
 }
@@ -82,16 +81,7 @@ impl Users {
         let Arrival { connection, device, reference, resume } = arrival;
         self.make_room_for_device(user, &device, fx)?;
         self.wake(user);
-        let session = Session {
-            connection,
-            user,
-            device,
-            outstanding: 0,
-            ephemeral_dropped: 0,
-            topics: 0,
-            links: SmallVec::new(),
-            more: None,
-        };
+        let session = Session { connection, user, device, outstanding: 0, topics: 0, links: Few::default(), more: None };
         let (index, generation) = self.sessions.insert(session);
         let key = SessionKey { index, generation };
         self.users[user].sessions.push(index);
@@ -211,7 +201,10 @@ impl Users {
             self.credits.send(home, crate::mesh::Request::Unwatch { user: name, session: key }, fx);
         }
         if let Some(session) = self.sessions.remove(index) {
-            self.users[session.user].sessions.retain(|&mut i| i != index);
+            let sessions = &mut self.users[session.user].sessions;
+            if let Some(place) = sessions.iter().position(|&i| i == index) {
+                sessions.swap_remove(place);
+            }
         }
     }
 
@@ -231,12 +224,12 @@ impl Users {
         self.forget_resting(now);
     }
 
-    /// How long until [`Self::tick`] has something to do.
+    /// How long until [`Self::tick`] or [`Self::work`] has something to do.
     pub fn next_tick(&self, now: Now) -> Option<Duration> {
         let gone_at_ms = self.lingering.front().map(|&(due, ..)| due);
         // Those who rest wait for the store, or for the next turn.
         let forget_at_ms = self.has_too_many_resting().then_some(now.mono_ms + 1);
-        let times = [gone_at_ms, forget_at_ms];
+        let times = [gone_at_ms, forget_at_ms, self.waits_until_ms()];
         times.into_iter().flatten().min().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(now.mono_ms)))
     }
 

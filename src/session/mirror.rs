@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::frames;
+use super::merge::Waiting;
 use super::receive::Filter;
-use crate::conversation::{Key, Kind, Record};
+use super::{Session, frames};
+use crate::conversation::{Key, Kind, Merge, Record};
 use crate::effects::{Effects, Weight};
 use crate::mesh::{SessionKey, Skipped};
+use crate::near::Near;
 use crate::ring::{Segment, Slot};
-use crate::slab::Pages;
+use crate::slab::{Pages, Slab};
 use crate::wire::schema::{RecordKind, SkipReason};
 
 /// Records that wait for their round; more are read from the log later.
@@ -43,6 +45,8 @@ pub(super) struct Mirror {
     /// How often the home has counted us.
     pub(super) attachments: u32,
     queue: VecDeque<Item>,
+    waiting: Waiting,
+    merge: Option<Merge>,
     round: Option<Round>,
     pub(super) lag: Lag,
     /// Records that were not taken, and the sessions here that have an ack for them.
@@ -66,11 +70,13 @@ pub(super) enum Lag {
 pub(super) struct Receiver {
     connection: Slot,
     pub(super) session: u32,
-    generation: u32,
     /// Its place in the session's list of links.
     pub(super) link: u32,
-    next: u64,
+    /// The next seq that it expects: near the mirror's.
+    next: Near,
 }
+
+const _: () = assert!(size_of::<Receiver>() == 16, "there is one for each conversation that each session receives");
 
 /// What is handed to each receiver: a record, or word of numbers that do not come.
 pub(super) enum Item {
@@ -123,13 +129,21 @@ impl Item {
         }
     }
 
-    fn ends_membership_of(&self, user: &str) -> bool {
+    pub(super) fn ends_membership_of(&self, user: &str) -> bool {
         let Item::Record { record, .. } = self else { return false };
         match record.content.kind {
             RecordKind::removed | RecordKind::left => record.content.subject.as_deref() == Some(user),
             RecordKind::disbanded => true,
             _ => false,
         }
+    }
+
+    fn body_bytes(&self) -> usize {
+        if let Item::Record { record, .. } = self { record.content.body.len() } else { 0 }
+    }
+
+    fn is_change(&self) -> bool {
+        matches!(self, Item::Record { record, .. } if record.content.is_change())
     }
 
     /// After this record somebody is no longer there, so what follows is another round's.
@@ -143,7 +157,7 @@ impl Item {
 }
 
 impl Mirror {
-    pub(super) fn new(key: Key, epoch: u64, next: u64) -> Mirror {
+    pub(super) fn new(key: Key, epoch: u64, next: u64, merge: Option<Merge>) -> Mirror {
         Mirror {
             key,
             epoch,
@@ -154,6 +168,8 @@ impl Mirror {
             catching_up: 0,
             attachments: 0,
             queue: VecDeque::new(),
+            waiting: Waiting::default(),
+            merge,
             round: None,
             lag: Lag::None,
             acked: VecDeque::new(),
@@ -164,17 +180,9 @@ impl Mirror {
     // ---- receivers
 
     /// Adds a receiver; gives its place.
-    pub(super) fn add(
-        &mut self,
-        connection: Slot,
-        session: SessionKey,
-        link: u32,
-        next: u64,
-        filter: Option<Box<Filter>>,
-    ) -> u32 {
-        let SessionKey { index, generation } = session;
-        self.live.push(Receiver { connection, session: index, generation, link, next });
-        self.filters.extend(filter.map(|filter| (index, filter)));
+    pub(super) fn add(&mut self, connection: Slot, session: u32, link: u32, next: u64, filter: Option<Box<Filter>>) -> u32 {
+        self.live.push(Receiver { connection, session, link, next: Near::new(next) });
+        self.filters.extend(filter.map(|filter| (session, filter)));
         self.live.len() as u32 - 1
     }
 
@@ -230,19 +238,34 @@ impl Mirror {
         self.round.is_some() || !self.queue.is_empty()
     }
 
+    /// Whether it hands out nothing just now, and something waits.
+    pub(super) fn has_only_waiting(&self) -> bool {
+        self.round.is_none() && !self.queue.is_empty()
+    }
+
+    /// Until when what waits stays for more to come with it; `None`: nothing does.
+    pub(super) fn waits_until(&mut self, now_ms: u64) -> Option<u64> {
+        let may_wait = self.has_only_waiting() && self.lag == Lag::None;
+        let merge = self.merge.filter(|_| may_wait)?;
+        self.waiting.until(merge, now_ms)
+    }
+
     /// Whether the receiver at a place was there when this number was given out: else it has been attached later.
     pub(super) fn was_there_at(&self, place: u32, seq: u64) -> bool {
-        self.live[place as usize].next <= seq.saturating_add(1)
+        self.live[place as usize].next.to(self.next) <= seq.saturating_add(1)
     }
 
     pub(super) fn enqueue(&mut self, item: Item) {
         self.next = item.to() + 1;
+        if self.merge.is_some() {
+            self.waiting.add(item.body_bytes(), item.is_change());
+        }
         self.queue.push_back(item);
     }
 
     /// Hands out as much as the budget allows. Gives the changes of a round that has come to its end, and `None` when the budget has, or
     /// nothing waits.
-    pub(super) fn hand_out(&mut self, budget: &mut usize, fx: &mut Effects) -> Option<Changes> {
+    pub(super) fn hand_out(&mut self, sessions: &Slab<Session>, budget: &mut usize, fx: &mut Effects) -> Option<Changes> {
         if self.round.is_none() {
             self.round = self.begin_round(fx);
         }
@@ -256,11 +279,13 @@ impl Mirror {
             *budget = budget.saturating_sub(1 + round.bytes / BYTES_PER_DELIVERY);
             let filter = if filters.is_empty() { None } else { filters.get_mut(&receiver.session) };
             if filter.is_none() && receiver.takes_all_of(round) {
-                receiver.next = round.to + 1;
+                receiver.next = Near::new(round.to + 1);
                 fx.deliveries += round.items.len() as u64;
                 round.whole.iter().for_each(|run| fx.send(receiver.connection, run.clone(), Weight::Data));
             } else {
-                let mut way = Way { key, epoch: *epoch, filter };
+                let generation = sessions.generation(receiver.session).unwrap_or_default();
+                let me = SessionKey { index: receiver.session, generation };
+                let mut way = Way { key, epoch: *epoch, me, filter };
                 round.items.iter().for_each(|(item, frame)| receiver.take(item, frame, &mut way, fx));
             }
         }
@@ -293,23 +318,24 @@ impl Mirror {
                 break;
             }
         }
+        self.waiting.taken(self.queue.len());
         Some(round)
     }
 
-    /// Hands one receiver what waits for him, up to the record that ends his user's membership.
-    pub(super) fn hand_up_to_the_end(&mut self, place: u32, user: &str, fx: &mut Effects) {
+    /// Hands one receiver what waits for him, up to an item of which `is_last` says that he gets no more.
+    pub(super) fn hand_what_waits(&mut self, place: u32, me: SessionKey, is_last: impl Fn(&Item) -> bool, fx: &mut Effects) {
         let receiver = &mut self.live[place as usize];
-        let mut way = Way { key: &self.key, epoch: self.epoch, filter: self.filters.get_mut(&receiver.session) };
+        let mut way = Way { key: &self.key, epoch: self.epoch, me, filter: self.filters.get_mut(&receiver.session) };
         for (item, frame) in self.round.iter().flat_map(|round| &round.items) {
             receiver.take(item, frame, &mut way, fx);
-            if item.ends_membership_of(user) {
+            if is_last(item) {
                 return;
             }
         }
         for item in &self.queue {
             let frame = item.encode(&self.key, self.epoch, fx);
             receiver.take(item, &frame, &mut way, fx);
-            if item.ends_membership_of(user) {
+            if is_last(item) {
                 return;
             }
         }
@@ -357,27 +383,27 @@ impl Round {
 struct Way<'a> {
     key: &'a Key,
     epoch: u64,
+    me: SessionKey,
     filter: Option<&'a mut Box<Filter>>,
 }
 
 impl Receiver {
     /// If it has no filter.
     fn takes_all_of(&self, round: &Round) -> bool {
-        self.next == round.from && !round.publishers.contains(&self.session)
+        self.next == Near::new(round.from) && !round.publishers.contains(&self.session)
     }
 
     fn take(&mut self, item: &Item, frame: &Segment, way: &mut Way<'_>, fx: &mut Effects) {
-        if self.next > item.to() {
+        if self.next.to(item.to()) > item.to() {
             return;
         }
-        self.next = item.to() + 1;
-        let me = SessionKey { index: self.session, generation: self.generation };
+        self.next = Near::new(item.to() + 1);
         let record = match item {
-            Item::Record { publisher, .. } if *publisher == Some(me) => return,
+            Item::Record { publisher, .. } if *publisher == Some(way.me) => return,
             Item::Record { record, .. } => Some(&**record),
             Item::Skip(_) => None,
         };
-        let Way { key, epoch, filter } = way;
+        let Way { key, epoch, filter, .. } = way;
         let passes = filter.as_mut().is_none_or(|f| f.passes(key, *epoch, item.from(), record, self.connection, fx));
         if passes {
             fx.deliveries += 1;

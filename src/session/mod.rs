@@ -2,7 +2,7 @@
 //!
 //! [`Users`] decides and does nothing: frames of sessions, events of other homes and the time go in, effects come out. A subject is a file, in the
 //! order of a message's way: [`login`] ([`loading`], [`start`]), [`publish`] (and [`hints`] before a first message), [`receive`] (subscribe, attach),
-//! [`catch_up`] (the backlog), [`fan_out`] and [`mirror`] (live), then [`groups`], [`lists`], [`receipts`], [`presence`]; a user is [`user`] with his
+//! [`catch_up`] (the backlog), [`fan_out`], [`mirror`] and [`merge`] (live), then [`groups`], [`lists`], [`receipts`], [`presence`]; a user is [`user`] with his
 //! [`list`], until he goes ([`resting`]).
 
 mod catch_up;
@@ -19,6 +19,9 @@ mod list;
 mod lists;
 mod loading;
 mod login;
+mod merge;
+#[cfg(test)]
+mod merging;
 mod mirror;
 mod presence;
 mod publish;
@@ -36,11 +39,9 @@ mod user;
 #[cfg(test)]
 mod world;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU64;
 use std::sync::Arc;
-
-use smallvec::SmallVec;
 
 pub use loading::{LoggedIn, Login, LoginKey};
 pub use login::{Credentials, credentials};
@@ -48,6 +49,7 @@ pub use login::{Credentials, credentials};
 use crate::clock::Now;
 use crate::conversation::{Key, Kind, Name, Policies};
 use crate::effects::Effects;
+use crate::few::Few;
 use crate::id::Address;
 use crate::limits::Limits;
 use crate::mesh::{Event, Refusal, Reply, Request, SessionKey};
@@ -82,6 +84,8 @@ pub struct Users {
     by_key: Index,
     /// Mirrors with a fan-out that is not finished, oldest first.
     fanning_out: VecDeque<u32>,
+    /// Mirrors in which records wait for more, and until when; also of some that have gone since or wait no longer.
+    waiting: BTreeSet<(u64, u32)>,
     gathers: Slab<Gather>,
     /// Changes of groups on disk that were asked for here and are not through.
     changes: Slab<OpenChange>,
@@ -119,16 +123,16 @@ pub struct Users {
 struct Session {
     connection: Slot,
     user: u32,
-    device: Box<str>,
+    device: Name,
     /// Requests that are not answered yet.
     outstanding: u32,
-    /// Ephemeral events that it did not get since it was last told.
-    ephemeral_dropped: u32,
     topics: u32,
     /// What it receives live: its places in the mirrors.
-    links: SmallVec<[fan_out::Link; 2]>,
+    links: Few<fan_out::Link>,
     more: Option<Box<More>>,
 }
+
+const _: () = assert!(size_of::<Session>() <= 56 && size_of::<User>() <= 80, "a million users have a million of these");
 
 #[derive(Default)]
 struct More {
@@ -138,6 +142,8 @@ struct More {
     catch_ups: Vec<catch_up::CatchUp>,
     /// The backlog waits until what was sent is read.
     awaits_drain: bool,
+    /// Ephemeral events that it did not get since it was last told.
+    ephemeral_dropped: u32,
     /// Places (epoch, seq) that it has acks for and will meet in its backlog.
     acked: Vec<(u64, u64)>,
     watching: Vec<Name>,
@@ -200,6 +206,7 @@ impl Users {
             mirrors: Slab::default(),
             by_key: Index::default(),
             fanning_out: VecDeque::new(),
+            waiting: BTreeSet::new(),
             gathers: Slab::default(),
             changes: Slab::default(),
             expected: BTreeMap::new(),
@@ -339,8 +346,8 @@ impl Users {
     }
 
     /// Goes on with what was cut into slices, as far as one turn should. `room`: events that fit into every lane.
-    pub fn work(&mut self, room: usize, fx: &mut Effects) {
-        self.fan_out(fx);
+    pub fn work(&mut self, room: usize, now: Now, fx: &mut Effects) {
+        self.fan_out(now, fx);
         self.start_sessions(fx);
         self.write_cursors(fx);
         let news = self.news.len().min(room);
@@ -349,7 +356,9 @@ impl Users {
 
     /// Whether [`Self::work`] has more to do.
     pub fn has_work(&self) -> bool {
-        !self.fanning_out.is_empty() || !self.starting.is_empty() || !self.to_write.is_empty() || !self.news.is_empty()
+        let must_not_wait = self.is_stopping && !self.waiting.is_empty();
+        let goes_on = !self.fanning_out.is_empty() || !self.starting.is_empty();
+        goes_on || must_not_wait || !self.to_write.is_empty() || !self.news.is_empty()
     }
 
     /// From now on nothing is published. What was is still delivered.
@@ -398,7 +407,7 @@ impl Users {
         let Some(session) = self.session(session) else { return };
         let is_needed = |more: &More| {
             let receives = more.starting.is_some() || !more.catch_ups.is_empty();
-            receives || more.awaits_drain || !more.watching.is_empty()
+            receives || more.awaits_drain || more.ephemeral_dropped > 0 || !more.watching.is_empty()
         };
         if session.more.as_ref().is_some_and(|more| !is_needed(more)) {
             session.more = None;
@@ -475,9 +484,10 @@ impl Users {
     /// Says goodbye to a session; the connection reports back with [`Self::closed`].
     fn close(&mut self, session: SessionKey, code: CloseCode, fx: &mut Effects) {
         let after_ms = if code == CloseCode::overloaded { loading::RECONNECT_MS } else { 0 };
-        if let Some(session) = self.session(session) {
-            fx.closes.push((session.connection, code, after_ms));
-        }
+        let Some(Session { connection, links, .. }) = self.session(session) else { return };
+        let (connection, links) = (*connection, links.clone());
+        links.iter().for_each(|&link| self.flush_to(session, link, fx));
+        fx.closes.push((connection, code, after_ms));
     }
 }
 

@@ -239,7 +239,7 @@ impl Users {
     pub(super) fn recheck_presence(&mut self, user: u32, key: &Key, fx: &mut Effects) {
         let reason = self.slots.hash(key.bytes());
         let known = &mut self.users[user];
-        let (name, sessions) = (known.name.clone(), known.sessions.clone());
+        let (name, sessions) = (known.name.clone(), known.sessions.to_vec());
         known.keep_watchers(|(shard, session), shared| {
             let stays = shared != reason;
             if !stays {

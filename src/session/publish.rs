@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::list::HintState;
-use super::{Failure, Outcome, Users, address, bad_request, check_id, frames};
+use super::{Failure, Outcome, Session, Users, address, bad_request, check_id, frames};
 use crate::clock::Now;
 use crate::conversation::{Content, Key, Kind};
 use crate::effects::{Effects, Weight};
@@ -139,17 +139,18 @@ impl Users {
 
     /// The connection had no room for an ephemeral event; the session is told at the next one that fits.
     pub fn ephemeral_dropped(&mut self, session: crate::mesh::SessionKey) {
-        if let Some(session) = self.session(session) {
-            session.ephemeral_dropped = session.ephemeral_dropped.saturating_add(1);
+        if self.session(session).is_some() {
+            let dropped = &mut self.more(session).ephemeral_dropped;
+            *dropped = dropped.saturating_add(1);
         }
     }
 
     /// There is room again: says how many ephemeral events were dropped meanwhile.
     pub(super) fn tell_dropped(&mut self, index: u32, fx: &mut Effects) {
-        let session = &mut self.sessions[index];
-        let count = u64::from(std::mem::take(&mut session.ephemeral_dropped));
+        let Session { connection, more, .. } = &mut self.sessions[index];
+        let count = more.as_mut().map_or(0, |more| std::mem::take(&mut more.ephemeral_dropped)).into();
         if count > 0 {
-            let connection = session.connection;
+            let connection = *connection;
             fx.answer(connection, 0, |b| s::EphemeralDropped::create(b, &s::EphemeralDroppedArgs { count }));
         }
     }

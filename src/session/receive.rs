@@ -101,7 +101,8 @@ impl Users {
             return true;
         }
         let link = self.link_to(session.index, key);
-        if let Some(Link { mirror, place }) = link {
+        if let Some(link @ Link { mirror, place }) = link {
+            self.flush_to(session, link, fx);
             self.unlink(mirror, place, fx);
         }
         link.is_some()
@@ -239,7 +240,8 @@ impl Users {
         if let Some(entry) = self.users[user].entry_mut(key) {
             entry.joined(place);
         }
-        for index in self.users[user].sessions.clone() {
+        let sessions = self.users[user].sessions.to_vec();
+        for index in sessions {
             let session = self.key_of_index(index);
             if let Some(link) = self.link_to(index, key) {
                 self.end_former_membership(index, link, fx);

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::stored::Step;
 use super::world::{Client, Got, Log, World};
-use crate::conversation::{Kind, Policies, Record};
+use crate::conversation::{Kind, Merge, Policies, Policy, Record};
 use crate::limits::Limits;
 use crate::seeds::seeds;
 use crate::slot::ShardId;
@@ -477,7 +477,7 @@ impl Simulation {
         let shards = random.within(1, 3) as ShardId;
         let policies = policies(seed);
         let world = World::with(shards, limits, policies);
-        let is_on_disk = policies != Policies::in_memory();
+        let is_on_disk = policies.any_on_disk();
         let (views, left, kept, gone) = (Vec::new(), BTreeMap::new(), Kept::default(), Gone::default());
         Simulation { random, world, views, left, kept, gone, gone_for_all: 0, policies, is_on_disk, trace: Hash::default() }
     }
@@ -785,8 +785,16 @@ impl Simulation {
     }
 }
 
-/// Half of the worlds are in memory; of the others some have everything on disk, and some only one of what stands in lists.
+/// Half of the worlds are in memory; of the others some have everything on disk, and some only one of what stands in lists. In a third of
+/// all, messages wait for others.
 fn policies(seed: u64) -> Policies {
+    let merge = (seed % 3 == 0).then_some(Merge { ms: 10, messages: 4, bytes: 40 });
+    let Policies { direct, group, topic, broadcast } = durability(seed);
+    let waiting = |policy| Policy { merge, ..policy };
+    Policies { direct, group: waiting(group), topic: waiting(topic), broadcast: waiting(broadcast) }
+}
+
+fn durability(seed: u64) -> Policies {
     let (memory, disk) = (Policies::in_memory(), Policies::default());
     match seed % 8 {
         1 => Policies { topic: disk.group, ..disk },
@@ -843,7 +851,7 @@ fn every_session_gets_what_the_protocol_promises() {
 
 #[test]
 fn a_store_that_acknowledges_before_the_sync_is_caught() {
-    let on_disk = (0..SEEDS).filter(|seed| policies(*seed) != Policies::in_memory());
+    let on_disk = (0..SEEDS).filter(|seed| policies(*seed).any_on_disk());
     let caught = quietly(|| on_disk.map(|seed| try_run(seed, true)).filter(Result::is_err).count());
     eprintln!("caught {caught}");
     assert!(caught > 0, "no seed sees it");

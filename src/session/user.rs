@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::hints::Opening;
 use super::list::{Entry, List};
 use super::loading::Loading;
 use crate::conversation::{Key, Name};
+use crate::few::Few;
 use crate::mesh::SessionKey;
 use crate::rate::Bucket;
 use crate::slot::{ShardId, Slots};
@@ -18,7 +17,7 @@ use crate::slot::{ShardId, Slots};
 pub(super) struct User {
     pub(super) name: Name,
     /// Indexes of his sessions.
-    pub(super) sessions: SmallVec<[u32; 2]>,
+    pub(super) sessions: Few<u32>,
     pub(super) bucket: Bucket,
     pub(super) last_seen_ms: u64,
     /// How often his last session has left.
@@ -66,7 +65,7 @@ impl User {
     pub(super) fn new(name: Name, is_loaded: bool) -> User {
         User {
             name,
-            sessions: SmallVec::new(),
+            sessions: Few::default(),
             bucket: Bucket::default(),
             last_seen_ms: 0,
             absences: 0,

@@ -660,7 +660,9 @@ impl World {
         let room = self.room(at);
         let node = &mut self.shards[at as usize];
         let had_work = node.users.has_work();
-        node.users.work(room, &mut node.fx);
+        node.users.work(room, self.now, &mut node.fx);
+        // What had waited for more may have begun.
+        let had_work = had_work | node.users.has_work();
         self.absorb(at);
         let room = self.room(at);
         let node = &mut self.shards[at as usize];
@@ -704,10 +706,11 @@ impl World {
         self.absorb(at);
     }
 
-    /// Time passes until something is written that waits for more. Says whether there is something.
+    /// Time passes until something is written, or handed out, that waits for more. Says whether there is something.
     fn pass_to_next_write(&mut self) -> bool {
         let writes = self.shards.iter().map(|node| node.conversations.next_tick_ms());
-        let Some(due_ms) = writes.flatten().min() else { return false };
+        let waits = self.shards.iter().map(|node| node.users.waits_until_ms());
+        let Some(due_ms) = writes.chain(waits).flatten().min() else { return false };
         self.pass(due_ms.saturating_sub(self.now.mono_ms));
         true
     }

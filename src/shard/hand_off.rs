@@ -53,21 +53,21 @@ impl Shard {
     /// Goes on with the connect frame and what was sent behind it, if that frame is whole.
     fn admit(&mut self, slot: Slot, bytes: Vec<u8>) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let Phase::Login { deadline_ms } = connection.phase else { return };
+        let Phase::Login { deadline } = connection.phase else { return };
         match self.judge(slot, &bytes) {
             Judged::Wait => self.keep(slot, bytes),
             Judged::Refused(code) => self.goodbye(slot, code, 0),
             Judged::Elsewhere(to) => {
                 self.keep(slot, bytes);
                 if let Some(connection) = self.connections.get_mut(slot) {
-                    connection.phase = Phase::Moving { to, deadline_ms };
+                    connection.phase = Phase::Moving { to, deadline };
                 }
                 self.move_over(slot);
             }
             Judged::Waits { login, frame_bytes } => {
                 self.keep(slot, bytes[frame_bytes..].to_vec());
                 if let Some(connection) = self.connections.get_mut(slot) {
-                    connection.phase = Phase::Loading { login, deadline_ms };
+                    connection.phase = Phase::Loading { login, deadline };
                 }
             }
             Judged::Here { frame_bytes } => {
@@ -149,11 +149,11 @@ impl Shard {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(slot) else { return };
         connection.asked -= 1;
-        let Phase::Moving { to, deadline_ms } = connection.phase else { return self.close_if_quiet(slot) };
+        let Phase::Moving { to, deadline } = connection.phase else { return self.close_if_quiet(slot) };
         match result {
             Ok(there) => {
                 let (dress, bytes) = (connection.dress, connection.take_partial());
-                let login_left_ms = deadline_ms.saturating_sub(now.mono_ms);
+                let login_left_ms = deadline.mono_ms(now).saturating_sub(now.mono_ms);
                 let message = HandedOver { slot: there, dress, bytes, login_left_ms };
                 self.lanes.event(to, Event::HandedOver(Box::new(message)));
                 self.metrics().handoffs.inc();

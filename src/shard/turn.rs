@@ -32,7 +32,7 @@ impl Shard {
         self.take_messages();
         self.take_outcomes();
         self.tick();
-        self.users.work(self.room(), &mut self.fx);
+        self.users.work(self.room(), self.now, &mut self.fx);
         self.stage();
         self.conversations.work(self.room(), self.now, &mut self.fx);
         self.run_store();

@@ -76,6 +76,32 @@ fn several_messages_at_once_keep_their_order() {
 }
 
 #[test]
+fn where_a_kind_merges_messages_wait_for_others_and_acks_do_not() {
+    let mut server = Server::start(&["--topic-merge-ms", "10000", "--topic-merge-messages", "3"]);
+    let [here, there] = server.users(2);
+    let mut publisher = Client::connect(&server, &here[0], "phone");
+    let [mut leaver, mut other] = [&here[1], &there[0]].map(|user| Client::connect(&server, user, "phone"));
+    for subscriber in [&mut leaver, &mut other] {
+        subscriber.subscribe("topic:news", None, &[]);
+    }
+    for text in ["one", "two"] {
+        publisher.publish("topic:news", text);
+        assert_eq!([leaver.rest_of("topic:news"), other.rest_of("topic:news")], [vec![], vec![]], "{text} waits");
+    }
+    publisher.publish("topic:news", "three");
+    assert_eq!([leaver.texts(3), other.texts(3)], [["one", "two", "three"], ["one", "two", "three"]]);
+    // Who leaves gets what he was there for; so do all when the server stops.
+    publisher.publish("topic:news", "four");
+    assert_eq!([leaver.rest_of("topic:news"), other.rest_of("topic:news")], [vec![], vec![]]);
+    leaver.unsubscribe("topic:news");
+    assert_eq!(leaver.texts(1), ["four"]);
+    server.terminate();
+    assert_eq!(other.texts(1), ["four"]);
+    assert_eq!(other.closed(), CloseCode::shutting_down);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
 fn a_topic_reaches_its_subscribers_on_both_shards() {
     let server = Server::start(&[]);
     let [here, there] = server.users(2);

@@ -1,7 +1,5 @@
 //! The value of a log row: a record without its epoch and seq.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::codec::{Damaged, Input, put_bytes, put_number};
@@ -160,7 +158,7 @@ impl RecordView<'_> {
             client_id: self.client_id.map(Into::into),
             content_type: self.content_type.map(Into::into),
             tag: self.tag.map(Into::into),
-            subject: self.subject.map(Arc::from),
+            subject: self.subject.map(Into::into),
             role: self.role,
             ttl_ms: self.ttl_ms,
             flags: self.flags,

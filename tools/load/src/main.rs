@@ -50,6 +50,8 @@ const EXIT_UNCLEAN: u8 = 1;
 const EXIT_FAILED: u8 = 2;
 
 const CONNECTIONS: u32 = 1000;
+/// Conversations that a login may name.
+const ATTACH_MAX: u32 = 1000;
 
 fn main() -> ExitCode {
     match play(Cli::parse().command) {
@@ -63,7 +65,9 @@ fn main() -> ExitCode {
 
 fn play(command: Command) -> Result<bool, Failure> {
     match command {
-        Command::Idle { common, server, start_connections, heartbeat } => idle(&common, &server, start_connections, heartbeat),
+        Command::Idle { common, server, start_connections, attach, heartbeat } => {
+            idle(&common, &server, start_connections, attach, heartbeat)
+        }
         Command::Direct { common, server, verify, peers } => direct(&common, &server, verify, peers),
         Command::Group { common, server, verify, members } => group(&common, &server, verify, members),
         Command::Backlog { common, server, backlog } => self::backlog(&common, &server, &backlog),
@@ -83,13 +87,16 @@ fn play(command: Command) -> Result<bool, Failure> {
     }
 }
 
-fn idle(common: &Common, server: &Server, start: Option<u32>, heartbeat: Heartbeat) -> Result<bool, Failure> {
+fn idle(common: &Common, server: &Server, start: Option<u32>, attach: u32, heartbeat: Heartbeat) -> Result<bool, Failure> {
     let settings = Settings::from(common)?.beating(heartbeat)?;
     let connections = common.connections.unwrap_or(CONNECTIONS);
     if start.is_some_and(|start| start == 0 || start >= connections) {
         return Err(Failure::Option("--start-connections: more than 0 and less than --connections".to_owned()));
     }
-    let plan = Plan::idle(run_number(), at_least(connections, 1)?, settings.workers);
+    if attach > ATTACH_MAX {
+        return Err(Failure::Option(format!("--attach: at most {ATTACH_MAX}, which is what a login may name")));
+    }
+    let plan = Plan::idle(run_number(), at_least(connections, 1)?, attach, settings.workers);
     measure("idle", plan, &settings, common, watched(server)?, start)
 }
 
@@ -161,7 +168,7 @@ fn floor(common: &Common, members: u32) -> Result<bool, Failure> {
 fn echo_floor(common: &Common, heartbeat: Heartbeat) -> Result<bool, Failure> {
     let settings = Settings::from(common)?.beating(heartbeat)?;
     let connections = at_least(common.connections.unwrap_or(CONNECTIONS), 1)?;
-    let plan = Plan::idle(run_number(), connections, settings.workers);
+    let plan = Plan::idle(run_number(), connections, 0, settings.workers);
     let server = FloorServer::start(Yardstick::Echoes, settings.server_cpus.first().copied())?;
     let target = Target { dress: Dress::Peer(Peer::Echo), ..Target::tcp(server.address) };
     measure("echo-floor", plan, &settings, common, Watched { target, pid: Some(server.pid()) }, None)

@@ -33,6 +33,7 @@ Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
   campanile-load direct --connections 1000 --rate 50000 --cpus 1
   campanile-load direct --connections 256 --window 64 --peers random --seconds 60 --cpus 1
   campanile-load idle --connections 15000 --start-connections 5000 --server-pid $PID
+  campanile-load idle --connections 15000 --start-connections 5000 --attach 20 --server-pid $PID
   campanile-load direct --connections 256 --window 64 --verify
   campanile-load group --members 1000 --target ws://127.0.0.1:7401 --encoding json --cpus 1 --server-cpus 0
   campanile-load backlog --users 10000 --messages 100 --pings --cpus 1
@@ -78,6 +79,9 @@ pub enum Command {
         /// Sessions after which memory is read for the first time; growth per session counts from there to --connections.
         #[arg(long, value_name = "N")]
         start_connections: Option<u32>,
+        /// Topics that each session is attached to from its login on, each with 999 others; nobody speaks in them. Not for servers of another kind.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        attach: u32,
         #[command(flatten)]
         heartbeat: Heartbeat,
     },

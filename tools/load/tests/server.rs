@@ -53,7 +53,7 @@ fn sessions_are_held_over_whatever_is_spoken() {
     let server = Server::start(&[]);
     for (over, target) in server.spoken() {
         let (output, figures) =
-            load(&format!("idle-{over}"), &format!("idle {target} --connections 100 --seconds 0.5 --warmup 0"));
+            load(&format!("idle-{over}"), &format!("idle {target} --connections 100 --attach 3 --seconds 0.5 --warmup 0"));
         assert!(output.status.success(), "{}\n{figures:#}", String::from_utf8_lossy(&output.stderr));
         assert_eq!((&figures["over"], &figures["connections"]), (&over.into(), &100.into()));
     }

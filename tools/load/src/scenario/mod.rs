@@ -78,8 +78,9 @@ impl Source {
 /// Which of the scenarios.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    /// Sessions that do nothing.
-    Idle,
+    /// Sessions that do nothing, attached to so many topics each.
+    #[allow(missing_docs)]
+    Idle { attach: u32 },
     /// Random pairs. User number of each connection; neighbours are a pair.
     Direct(Vec<u32>),
     /// Everyone to everyone.
@@ -111,9 +112,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Sessions that do nothing.
-    pub fn idle(run: u32, connections: u32, workers: u32) -> Plan {
-        Plan { run, kind: Kind::Idle, connections, workers }
+    /// Sessions that do nothing, attached to so many topics each.
+    pub fn idle(run: u32, connections: u32, attach: u32, workers: u32) -> Plan {
+        Plan { run, kind: Kind::Idle { attach }, connections, workers }
     }
 
     /// Random pairs; `connections` is even.
@@ -156,7 +157,7 @@ impl Plan {
     /// What a connection does.
     pub fn role(&self, index: u32) -> Role {
         match &self.kind {
-            Kind::Idle => idle::role(),
+            Kind::Idle { .. } => idle::role(),
             Kind::Direct(_) => direct::role(index),
             Kind::Random => Role::Anyone,
             Kind::Backlog { publishers, .. } if index >= *publishers => Role::Late,
@@ -185,7 +186,7 @@ impl Plan {
     /// Connections that publish.
     pub fn publishers(&self) -> u32 {
         match self.kind {
-            Kind::Idle => 0,
+            Kind::Idle { .. } => 0,
             Kind::Direct(_) | Kind::Random | Kind::Traffic(_) => self.connections,
             Kind::Backlog { publishers, .. } | Kind::Cold { publishers, .. } => publishers,
             Kind::Group(_) => 1,
@@ -197,7 +198,7 @@ impl Plan {
         match self.kind {
             Kind::Backlog { users, messages, .. } => Some(Stock::PerUser { users, messages }),
             Kind::Cold { conversations, messages, .. } => Some(Stock::Conversations { conversations, messages }),
-            Kind::Idle | Kind::Direct(_) | Kind::Random | Kind::Group(_) | Kind::Traffic(_) => None,
+            Kind::Idle { .. } | Kind::Direct(_) | Kind::Random | Kind::Group(_) | Kind::Traffic(_) => None,
         }
     }
 
@@ -209,7 +210,7 @@ impl Plan {
     /// Receivers of each message who are there when it is published, where that is always the same.
     pub fn fan_out(&self) -> u32 {
         match self.kind {
-            Kind::Idle | Kind::Backlog { .. } | Kind::Cold { .. } | Kind::Traffic(_) => 0,
+            Kind::Idle { .. } | Kind::Backlog { .. } | Kind::Cold { .. } | Kind::Traffic(_) => 0,
             Kind::Direct(_) | Kind::Random => 1,
             Kind::Group(members) => members,
         }
@@ -305,7 +306,7 @@ mod tests {
     #[test]
     fn every_connection_has_one_place() {
         for plan in [
-            Plan::idle(1, 11, 3),
+            Plan::idle(1, 11, 0, 3),
             Plan::direct(1, 12, 5),
             Plan::group(1, 9, 10, 4),
             Plan::direct(1, 2, 1),

@@ -5,7 +5,7 @@ use campanile::wire::PROTOCOL_VERSION;
 use campanile::wire::schema::{Connect, ConnectArgs, GroupCreate, GroupCreateArgs, GroupJoin, GroupJoinArgs, Welcome};
 
 use super::connection::State;
-use super::traffic::resume;
+use super::traffic::{attached, resume};
 use super::{Worker, socket};
 use crate::account::Publisher;
 use crate::dress::{Answer, Dress};
@@ -99,7 +99,10 @@ impl Worker<'_> {
         let token = format!("dev:{}", crew.plan.user(index));
         let mut attendance = connection.attendance.take();
         self.outgoing.frame(connection, local, SETUP_REF, |b| {
-            let resume = attendance.as_mut().and_then(|attendance| resume(&crew.plan, index, attendance, &mut self.name, b));
+            let resume = match &mut attendance {
+                Some(attendance) => resume(&crew.plan, index, attendance, &mut self.name, b),
+                None => attached(&crew.plan, index, &mut self.name, b),
+            };
             let (token, device) = (Some(b.create_string(&token)), Some(b.create_string("load")));
             Connect::create(b, &ConnectArgs { version: PROTOCOL_VERSION, token, device, resume, ..Default::default() })
         });

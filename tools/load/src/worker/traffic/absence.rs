@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use campanile::id::Address;
 use campanile::ring::Ring;
 use campanile::wire::Fbb;
 use campanile::wire::conversation;
@@ -168,6 +169,24 @@ impl Worker<'_> {
         let leaving = going.and(self.traffic.leavers.schedule.as_ref()).map(Schedule::next_ns);
         returning.into_iter().chain(storm).chain(leaving).chain(going.and(self.next_move_ns())).min()
     }
+}
+
+/// The topics that a session of `idle` is attached to, for its Connect.
+pub(in super::super) fn attached<'a>(
+    plan: &Plan,
+    index: u32,
+    name: &mut String,
+    b: &mut Fbb,
+) -> Option<WIPOffset<Vector<'a, ForwardsUOffset<Resume<'a>>>>> {
+    let count = plan.attached();
+    let mut list = Vec::with_capacity(count as usize);
+    for nth in 0..count {
+        name.clear();
+        plan.write_attached(index, nth, name);
+        let conversation = Some(conversation(b, Address::Topic(name)));
+        list.push(Resume::create(b, &ResumeArgs { conversation, ..ResumeArgs::default() }));
+    }
+    (count > 0).then(|| b.create_vector(&list))
 }
 
 /// Where a session that comes back stands, in all conversations of which it knows. Says how many they are in its absence.

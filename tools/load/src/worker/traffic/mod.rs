@@ -16,7 +16,7 @@ use std::collections::BinaryHeap;
 use super::Worker;
 use crate::scenario::{Draw, Plan};
 use absence::Leavers;
-pub(super) use absence::resume;
+pub(super) use absence::{attached, resume};
 use asks::Asks;
 pub use attendance::Attendance;
 use known::Known;
