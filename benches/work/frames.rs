@@ -4,7 +4,7 @@ use campanile::conversation::{Content, Record};
 use campanile::id::Address;
 use campanile::session::frames;
 use campanile::wire::schema::{Publish, PublishArgs};
-use campanile::wire::{Encoder, conversation};
+use campanile::wire::{Encoder, address, conversation, read};
 
 /// A publish of a client.
 pub fn publish(encoder: &mut Encoder, to: Address<'_>, client_id: Option<&str>, body: &[u8]) -> Vec<u8> {
@@ -26,4 +26,11 @@ pub fn record(body_bytes: usize) -> Record {
 /// A record as members of a group get it.
 pub fn message<'a>(encoder: &'a mut Encoder, record: &Record) -> &'a [u8] {
     encoder.frame(0, |b| frames::message(b, Address::Group("team"), record))
+}
+
+/// Verifies a publish and reads it in place.
+pub fn read_publish(bytes: &[u8]) -> usize {
+    let publish = read(bytes).expect("sound").body_as_publish().expect("a publish");
+    let address = address(publish.conversation()).expect("a conversation");
+    address.id().len() + publish.client_id().map_or(0, str::len) + publish.body().map_or(0, |body| body.len())
 }

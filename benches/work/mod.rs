@@ -3,13 +3,16 @@
 // Each bench uses a part of it.
 #![allow(dead_code)]
 
+pub mod clockwork;
 pub mod conversation;
 pub mod fan_out;
 pub mod frames;
+pub mod json;
 pub mod mesh;
 pub mod outbox;
 pub mod rows;
 pub mod session;
 pub mod shards;
 pub mod timer;
+pub mod town;
 pub mod ws;

@@ -27,14 +27,14 @@ pub struct Counts {
     pub deliveries: u64,
     /// Frames that were, acks included.
     pub sends: u64,
-    /// Errors that were answered.
-    pub errors: u64,
     /// Requests to other shards.
     pub requests: u64,
     /// What other shards were answered.
     pub answers: u64,
     /// What they were told besides.
     pub news: u64,
+    /// Sleepers that were rung.
+    pub rung: u64,
     /// Requests to each shard, itself included, that are not answered.
     pub open: Vec<u32>,
     /// The most that ever were, to one.
@@ -76,6 +76,8 @@ pub struct Shards {
     pub all: Vec<Shard>,
     pub slots: Slots,
     pub now: Now,
+    /// Places in each lane, and so credits towards each home.
+    pub lane_places: u32,
     encoder: Encoder,
 }
 
@@ -84,7 +86,8 @@ impl Shards {
     pub fn new(shards: ShardId, limits: Limits) -> Shards {
         let (limits, slots, policies) = (Arc::new(limits), Slots::new(7, shards), Policies::in_memory());
         let bells: Arc<[Doorbell]> = (0..shards).map(|_| Doorbell::new().expect("a descriptor")).collect();
-        let lanes = Lanes::mesh(limits.lane_places(shards.into()) as usize, &bells);
+        let lane_places = limits.lane_places(shards.into());
+        let lanes = Lanes::mesh(lane_places as usize, &bells);
         let shard = |(me, lanes): (ShardId, Lanes)| Shard {
             me,
             users: Users::new(me, slots, limits.clone(), policies, 1),
@@ -98,7 +101,7 @@ impl Shards {
             done: Vec::new(),
             counts: Counts { open: vec![0; shards.into()], ..Counts::default() },
         };
-        Shards { all: (0..).zip(lanes).map(shard).collect(), slots, now: BEGIN, encoder: Encoder::default() }
+        Shards { all: (0..).zip(lanes).map(shard).collect(), slots, now: BEGIN, lane_places, encoder: Encoder::default() }
     }
 
     /// A client that is logged in, on a connection of its own.
@@ -153,7 +156,7 @@ impl Shards {
             for shard in &mut self.all {
                 if shard.has_work() || shard.has_staged() {
                     shard.turn(self.now);
-                    shard.lanes.publish();
+                    shard.publish();
                     busy = true;
                 }
             }
@@ -204,11 +207,16 @@ impl Shard {
         self.users.frame(session, read(frame).expect("sound"), now, &mut self.fx);
         if self.users.is_short_of_credits() {
             self.take_messages(now);
-            self.lanes.publish();
+            self.publish();
         }
     }
 
-    /// One turn, but for the end of it: what is for others is published with [`Lanes::publish`], and the kernel has taken all frames.
+    /// What was said in this turn goes to the others.
+    pub fn publish(&mut self) {
+        self.counts.rung += self.lanes.publish() as u64;
+    }
+
+    /// One turn, but for the end of it: what is for others is published with [`Self::publish`], and the kernel has taken all frames.
     pub fn turn(&mut self, now: Now) {
         self.take_messages(now);
         self.users.tick(now);
@@ -312,11 +320,10 @@ impl Shard {
     fn act(&mut self) {
         let fx = &mut self.fx;
         assert!(fx.closes.is_empty() && fx.logins.is_empty(), "nobody is sent away");
+        assert!(fx.errors.is_empty(), "nothing is refused: {:?}", fx.errors);
         self.counts.sends += fx.sends.len() as u64;
-        self.counts.errors += fx.errors.len() as u64;
         self.counts.deliveries += std::mem::take(&mut fx.deliveries);
         fx.sends.clear();
-        fx.errors.clear();
         fx.messages_in = 0;
         fx.open.seal();
         for slot in std::mem::take(&mut fx.watch_drained) {
