@@ -1,4 +1,4 @@
-//! What crosses from core to core as shards grow, by counting: the server's own modules on 1 to 64 shards, a town of users on them, virtual time. No
+//! What crosses from core to core as shards grow, by counting: the server's own modules on 1 to 64 shards, the same town of users on them, virtual time. No
 //! sockets, no threads, the same figures each time. `cargo bench --bench scaling`; without `--bench` a small town, to see that it runs.
 
 mod work;
@@ -22,12 +22,12 @@ const ALONE_NS: f64 = 5_000_000.0;
 /// How much is played.
 struct Size {
     shards: &'static [ShardId],
-    users_each: usize,
-    messages_each: u64,
+    users: usize,
+    messages: u64,
 }
 
-const WHOLE: Size = Size { shards: &[1, 2, 4, 8, 16, 32, 64], users_each: 1000, messages_each: 1000 };
-const SMALL: Size = Size { shards: &[1, 2, 4], users_each: 40, messages_each: 50 };
+const WHOLE: Size = Size { shards: &[1, 2, 4, 8, 16, 32, 64], users: 16_000, messages: 16_000 };
+const SMALL: Size = Size { shards: &[1, 2, 4], users: 100, messages: 200 };
 
 fn main() {
     let size = if std::env::args().any(|argument| argument == "--bench") { WHOLE } else { SMALL };
@@ -53,10 +53,8 @@ struct Row {
 
 impl Row {
     fn play(shards: ShardId, size: &Size) -> Row {
-        eprintln!("{shards} shards ...");
-        let mut town = Town::new(shards, size.users_each, SEED);
-        let messages = size.messages_each * u64::from(shards);
-        let cores = usize::from(shards);
+        let mut town = Town::new(shards, size.users, SEED);
+        let (messages, cores) = (size.messages, usize::from(shards));
         let mut at_load = |mix, loads: &[f64]| -> Vec<Outcome> {
             let (alone, span_ns) = play(&mut town, mix, messages / 4, ALONE_NS / f64::from(shards));
             let each_ns = alone.busy_ns_per_message(span_ns, cores) / f64::from(shards);

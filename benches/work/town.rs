@@ -51,9 +51,8 @@ pub struct Said {
 }
 
 impl Town {
-    /// So many users for each shard.
-    pub fn new(shards: ShardId, users_each: usize, seed: u64) -> Town {
-        let users = users_each * usize::from(shards);
+    /// So many users, on so many shards: who knows whom does not depend on the shards.
+    pub fn new(shards: ShardId, users: usize, seed: u64) -> Town {
         let mut rng = Rng::with_seed(seed);
         let mut town = Town {
             shards: Shards::new(shards, Limits { publish_rate_per_user: 0, ..Limits::default() }),
