@@ -168,6 +168,8 @@ for (const event of ['focus', 'visibilitychange']) {
     session?.model.retryNow();
   }, true);
 }
+// The last moment at which the browser still sends what is said.
+addEventListener('pagehide', () => session?.model.tellReceipts());
 addEventListener('online', () => session?.model.retryNow());
 
 const user = userOfTab();

@@ -121,6 +121,9 @@ settings! {
         stop_grace_ms: u32 = 10_000, in 0..=3_600_000; "ms"
         /// Clients of a stopping server are told to come back after a random time up to this, so that they do not come all at once.
         goaway_spread_ms: u32 = 5_000, in 0..=3_600_000; "ms"
+        /// Accepted connections that one turn begins to listen to; when more come at once the rest waits at the door, in order, so that those who are
+        /// logged in feel little of a storm. `login_timeout_ms` counts meanwhile.
+        logins_per_turn: u32 = 64, in 1..=1_000_000; "connections per turn"
         /// Receivers that one turn hands what waits for them, one send each (4 KiB count as one more); the rest follows in the next turns, so that a
         /// ping never waits behind a big group.
         fan_out_slice: u32 = 4096, in 1..=1_000_000; "receivers per turn"

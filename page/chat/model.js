@@ -62,7 +62,7 @@ export class Model {
   stop() {
     this.#isStopped = true;
     this.#timers.forEach(clearTimeout);
-    clearTimeout(this.#receiptsTimer);
+    this.tellReceipts();
     this.#client.close();
   }
 
@@ -219,10 +219,12 @@ export class Model {
   #noteReceipt(conversation, kind, cursor) {
     if (conversation.kind !== 'direct' && conversation.kind !== 'group') return;
     this.#receipts.set(conversation.id, { ...this.#receipts.get(conversation.id), [kind]: cursor });
-    this.#receiptsTimer ??= setTimeout(() => this.#tellReceipts(), RECEIPTS_MS);
+    this.#receiptsTimer ??= setTimeout(() => this.tellReceipts(), RECEIPTS_MS);
   }
 
-  #tellReceipts() {
+  /** Tells what has been gathered, now: the page may be about to go. */
+  tellReceipts() {
+    clearTimeout(this.#receiptsTimer);
     this.#receiptsTimer = null;
     for (const [id, { delivered, read }] of this.#receipts) {
       // One that fails is made good by the next.

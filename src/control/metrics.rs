@@ -271,6 +271,8 @@ plain_metrics! {
         outbox_pool_bytes: Gauge,
         /// Messages kept for resume and sync.
         history_bytes: Gauge,
+        /// Accepted connections that wait for their first turn: more than `logins_per_turn` came at once.
+        waiting_at_door: Gauge,
         /// Connections that moved from this shard to their user's.
         handoffs: Counter,
         /// Connections that were accepted here.

@@ -184,8 +184,8 @@ fn place(read: &Read, head: &Head) -> (bool, u64) {
     }
     let foreign = !from_nothing && (epoch != head.epoch || seq > head.committed);
     // A session or shard that was already receiving is told what was trimmed under it by a skip; it knows of the rest.
-    let trimmed = seq + 1 < head.first && matches!(read.purpose, ReadFor::Sync(_));
-    if foreign || trimmed { (true, head.first) } else { (false, seq + 1) }
+    let trimmed = || seq + 1 < head.first && matches!(read.purpose, ReadFor::Sync(_));
+    if foreign || trimmed() { (true, head.first) } else { (false, seq + 1) }
 }
 
 fn page_up(head: Head, records: Vec<Arc<Record>>, asked: &Asked, hides: impl Fn(&Record) -> bool) -> Page {

@@ -60,10 +60,12 @@ impl Shard {
             self.ring.install(slot);
             return;
         }
-        self.receive(slot);
         if is_full {
+            self.receive(slot);
             let after_ms = 1000 + self.random_below(4000);
             self.goodbye(slot, CloseCode::too_many_connections, after_ms);
+        } else {
+            self.knock(slot);
         }
     }
 
@@ -77,9 +79,11 @@ impl Shard {
             (Some(limits), Some(address)) => limits.connect(address.ip(), now_ms),
             _ => Ok(()),
         };
-        self.receive(slot);
         if let Err(after_ms) = allowed {
+            self.receive(slot);
             self.goodbye(slot, CloseCode::connect_rate_limited, after_ms);
+        } else {
+            self.knock(slot);
         }
     }
 

@@ -5,6 +5,7 @@
 //! [`goodbye`] ends one; [`stopping`] ends all; [`host`] runs the loop inside a glommio executor, with [`background`] tasks between turns.
 
 mod background;
+mod door;
 mod dress;
 mod goodbye;
 mod hand_off;
@@ -39,6 +40,7 @@ use crate::store::Memory;
 use crate::store::disk::ShardStore;
 use crate::timer::Wheel;
 use crate::ws::Rules;
+use door::Door;
 use dress::Wardrobe;
 use keep::Keep;
 use stopping::Stopping;
@@ -110,6 +112,8 @@ pub struct Shard {
     copied_bytes: usize,
     /// Connections that must be received from again, when buffers are back.
     starved: Vec<Slot>,
+    /// Those whom nobody has heard yet.
+    door: Door,
     /// Listeners that rest since the kernel had no descriptor left.
     resting: Vec<ListenerId>,
     /// When accepting goes on.
@@ -182,6 +186,7 @@ impl Shard {
             stalled: VecDeque::new(),
             copied_bytes: 0,
             starved: Vec::new(),
+            door: Door::default(),
             resting: Vec::new(),
             accept_at_ms: None,
             moving: 0,

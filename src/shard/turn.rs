@@ -72,6 +72,7 @@ impl Shard {
             || self.conversations.has_work()
             || self.lanes.has_incoming()
             || !self.starved.is_empty()
+            || !self.door.is_empty()
             || self.stopping.has_work()
     }
 
@@ -97,6 +98,7 @@ impl Shard {
         for slot in std::mem::take(&mut self.starved) {
             self.receive(slot);
         }
+        self.open_door();
     }
 
     /// What other shards sent, and what this one says to itself, until it has no more to say.
@@ -212,6 +214,7 @@ impl Shard {
         metrics.mirrors.set(mirrors as u64);
         metrics.conversations.set(self.conversations.len() as u64);
         metrics.connections.set(self.connections.len() as u64);
+        metrics.waiting_at_door.set(self.door.len() as u64);
         metrics.history_bytes.set(self.keep.memory.bytes() as u64);
         metrics.outbox_pool_bytes.set(self.pool_bytes() as u64);
         let (requests, events) = self.lanes.depths();

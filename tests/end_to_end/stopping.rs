@@ -145,6 +145,7 @@ fn operators_see_health_and_numbers() {
         "campanile_sent_bytes_total",
         "campanile_request_queue_depth",
         "campanile_result_queue_depth",
+        "campanile_waiting_at_door",
         "campanile_drops_total",
         "campanile_closes_total",
         "campanile_turn_seconds_bucket",

@@ -662,7 +662,7 @@ fn a_page_is_bounded_in_bytes_but_always_has_a_message() {
 fn a_cursor_that_cannot_be_honoured_is_a_gap() {
     let mut home = trimmed();
     let gap = Ok(Short { gap: true, ..plain(3..=5, 5, false).unwrap() });
-    for cursor in [(EPOCH, 1), (EPOCH - 1, 4), (EPOCH, 6), (0, 0)] {
+    for cursor in [(EPOCH, 1), (EPOCH - 1, 4), (EPOCH, 6), (0, 0), (EPOCH, u64::MAX), (u64::MAX, u64::MAX)] {
         assert_eq!(home.read(&news(), "bob", cursor, 0, Direction::forward), gap, "{cursor:?}");
     }
     assert_eq!(home.read(&news(), "bob", (EPOCH, 2), 0, Direction::forward), plain(3..=5, 5, false));

@@ -103,6 +103,20 @@ test('the list comes page by page, with a line for each and who is there', async
   assert.deepEqual([model.isOnline('bob'), model.unread, client.calls('watch')], [true, 2, [[['bob']]]]);
 });
 
+test('what is seen is told at once when the page goes', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { client, model } = await connected(t);
+  model.open('direct:bob');
+  await settled();
+  await client.tell('message', { message: message('direct:bob', 4), resume: resume(4) });
+  const told = [['direct:bob', 'delivered', resume(4)], ['direct:bob', 'read', resume(4)]];
+  model.tellReceipts();
+  assert.deepEqual(client.calls('receipt'), told);
+  t.mock.timers.tick(1000);
+  model.tellReceipts();
+  assert.deepEqual(client.calls('receipt'), told, 'and once');
+});
+
 test('what is seen is read, and told once in a while', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   let isLooking = true;

@@ -13,6 +13,9 @@ use campanile::wire::schema::{Body, Connect, ConnectArgs, Ping, PingArgs};
 use campanile::wire::{Encoder, Fbb, PROTOCOL_VERSION, Verb};
 use flatbuffers::WIPOffset;
 use hdrhistogram::Histogram;
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+};
 
 use crate::dress::{Answer, Arrived, Dress, Inbound, Outbound, Target, What};
 use crate::error::Failure;
@@ -72,6 +75,13 @@ impl Pinger {
     }
 }
 
+/// Real-time priority: a ping is not to wait for the workers of this program, which are busy on the same processors. Only the superuser may;
+/// others measure some of this program's own time as well.
+fn go_before_others() {
+    let first_in_first_out = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, first_in_first_out);
+}
+
 struct Session {
     stream: TcpStream,
     encoder: Encoder,
@@ -121,8 +131,7 @@ impl Session {
     }
 
     fn ping(mut self, phase: &AtomicU8) -> io::Result<Pings> {
-        // Before the workers of this program, which are busy on the same processors. Only the superuser may; others measure a little more.
-        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), -10);
+        go_before_others();
         let histogram = || Histogram::new_with_max(3_600_000_000_000, 3).expect("one hour in ns with 3 digits is allowed");
         let mut pings = Pings { before: histogram(), during: histogram() };
         let mut intended = Instant::now();

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -66,10 +66,10 @@ fn serve(stream: &TcpStream, manner: Manner, subscribers: &Subscribers) -> Optio
                     Manner::Repeats if published.is_multiple_of(10) => 2,
                     _ => 1,
                 };
-                let push =
-                    [b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n", format!("${}\r\n", words[2].len()).as_bytes(), &words[2], b"\r\n"];
+                let length = format!("${}\r\n", words[2].len());
+                let push = [b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n", length.as_bytes(), &words[2], b"\r\n"].concat();
                 for (_, receiver) in subscribers.lock().ok()?.iter_mut().filter(|(channel, _)| *channel == words[1]) {
-                    receiver.write_all(&push.concat().repeat(times)).ok()?;
+                    receiver.write_all(&push.repeat(times)).ok()?;
                 }
                 if manner != Manner::Silent {
                     to.write_all(b":1\r\n").ok()?;
