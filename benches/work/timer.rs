@@ -43,6 +43,6 @@ impl Timers {
 /// The floor: the same number taken out of a vector and put back.
 pub fn moved(from: &mut Vec<(u32, u32)>, to: &mut Vec<(u32, u32)>) -> usize {
     to.append(from);
-    from.extend(to.drain(..));
+    from.append(to);
     from.len()
 }
