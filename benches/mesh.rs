@@ -2,45 +2,29 @@
 //! the machine wakes threads; and there and back between two threads that spin, which is the distance between two cores.
 
 mod support;
+mod work;
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use campanile::mesh::Event;
-use campanile::mesh::lanes::{Doorbell, Lanes};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-
-const CAPACITY: usize = 1024;
-
-fn pair() -> (Lanes, Lanes) {
-    let bells: Arc<[Doorbell]> = (0..2).map(|_| Doorbell::new().expect("a descriptor")).collect();
-    let mut lanes = Lanes::mesh(CAPACITY, &bells);
-    let second = lanes.pop().expect("two shards");
-    (lanes.pop().expect("two shards"), second)
-}
+use work::mesh::{Hop, pair};
 
 fn one_thread(c: &mut Criterion) {
     let mut group = c.benchmark_group("mesh");
-    for batch in [1, 16, 256] {
-        group.throughput(Throughput::Elements(batch));
+    for batch in [1_usize, 16, 256] {
+        group.throughput(Throughput::Elements(batch as u64));
         group.bench_function(BenchmarkId::new("floor: vector of events", batch), |b| {
-            let mut events = Vec::with_capacity(batch as usize);
+            let mut events = Vec::with_capacity(batch);
             b.iter(|| {
                 (0..batch).for_each(|_| events.push(black_box(Event::Detached)));
                 events.drain(..).for_each(|event| drop(black_box(event)));
             });
         });
-        let (mut near, mut far) = pair();
-        group.bench_function(BenchmarkId::new("hop, both ends here", batch), |b| {
-            b.iter(|| {
-                (0..batch).for_each(|_| near.event(1, Event::Detached));
-                near.publish();
-                while let Some(event) = far.next_event(0) {
-                    black_box(event);
-                }
-            });
-        });
+        let mut hop = Hop::new();
+        group.bench_function(BenchmarkId::new("hop, both ends here", batch), |b| b.iter(|| black_box(hop.run(batch))));
     }
     group.finish();
 }

@@ -283,6 +283,8 @@ plain_metrics! {
         accept_backoffs: Counter,
         /// Times that a receive found no free receive buffer (ENOBUFS) and was armed again.
         recv_enobufs: Counter,
+        /// Messages to other shards: requests, answers and news.
+        lane_messages: Counter,
         /// Wake-ups sent to other threads that slept.
         doorbells_rung: Counter,
         /// Times that the shard let glommio's own tasks run.

@@ -82,6 +82,8 @@ pub struct Lanes {
     capacity: usize,
     outgoing: Vec<Outgoing>,
     incoming: Vec<Option<Incoming>>,
+    /// Messages published since they were last counted.
+    sent: u64,
     bells: Arc<[Doorbell]>,
 }
 
@@ -95,6 +97,7 @@ impl Lanes {
                 capacity,
                 outgoing: Vec::with_capacity(shards),
                 incoming: (0..shards).map(|_| None).collect(),
+                sent: 0,
                 bells: bells.clone(),
             })
             .collect();
@@ -159,11 +162,17 @@ impl Lanes {
             if outgoing.requests.is_empty() && outgoing.events.is_empty() {
                 continue;
             }
+            self.sent += (outgoing.requests.len() + outgoing.events.len()) as u64;
             publish_all(&mut outgoing.requests, requests);
             publish_all(&mut outgoing.events, events);
             rung += usize::from(self.bells[to].ring_if_asleep());
         }
         rung
+    }
+
+    /// Messages published to other shards since this was asked last.
+    pub fn take_sent(&mut self) -> u64 {
+        std::mem::take(&mut self.sent)
     }
 
     /// Whether this shard has said something to itself that it has not taken.
@@ -230,7 +239,7 @@ mod tests {
         a.request(1, unwatch(2));
         assert!(!b.has_incoming());
         a.publish();
-        assert_eq!(b.depths(), (2, 0));
+        assert_eq!((b.depths(), a.take_sent(), a.take_sent()), ((2, 0), 2, 0));
         assert_eq!([b.next_request(0), b.next_request(0), b.next_request(0)], [Some(unwatch(1)), Some(unwatch(2)), None]);
         a.event(0, Event::Detached);
         assert!(a.has_incoming());

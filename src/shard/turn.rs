@@ -38,7 +38,8 @@ impl Shard {
         self.run_store();
         self.act();
         self.stage();
-        let rung = self.lanes.publish();
+        let (rung, sent) = (self.lanes.publish(), self.lanes.take_sent());
+        self.metrics().lane_messages.add(sent);
         self.keep.publish();
         let sends = self.flush();
         self.measure(began, rung, sends);

@@ -13,6 +13,8 @@ import xml.etree.ElementTree as xml
 from pathlib import Path
 
 import chart
+import instructions
+import processes
 import report
 import run
 import servers
@@ -79,6 +81,43 @@ class Arithmetic(unittest.TestCase):
         texts = [element.text for element in image.iter("{http://www.w3.org/2000/svg}text")]
         self.assertIn("the a < b & c", texts)
         self.assertIn("4.250", texts)
+
+
+
+class Instructions(unittest.TestCase):
+    def test_a_profile_is_shared_by_its_operations(self):
+        with tempfile.TemporaryDirectory() as directory:
+            case = Path(directory) / "counted" / "session" / "direct_message.one_shard_of_100"
+            case.mkdir(parents=True)
+            (case / "callgrind.direct_message.out").write_text("events: Ir Dr Dw\nsummary: 13000 9 9\nfn=(1)\n1 5 5\ntotals: 13000 9 9\n")
+            self.assertEqual(list(instructions.read(Path(directory))), [("session::direct_message.one_shard", 130.0)])
+
+    def test_instructions_are_found_wherever_they_stand_among_the_events(self):
+        self.assertEqual(instructions.instructions("events: Dr Ir\ntotals: 7 99\n"), 99)
+
+    def test_what_one_commit_lacks_is_absent_and_has_not_grown(self):
+        before, after = {"gone": 10.0, "kept": 100.0, "more": 100.0}, {"kept": 103.0, "more": 104.0, "new": 5.0}
+        self.assertEqual(instructions.grew(before, after, 1.03), ["more"])
+        table = instructions.table(instructions.read_options(["main"]), before, after)
+        self.assertIn("| gone | 10 | absent |  |", table)
+        self.assertIn("| new | absent | 5 |  |", table)
+        self.assertIn("| kept | 100 | 103 | 1.030 |", table)
+
+    def test_the_runner_has_the_version_of_the_bench(self):
+        lock = '[[package]]\nname = "gungraun"\nversion = "0.20.0"\n\n[[package]]\nname = "gungraun-common"\nversion = "0.1.0"\n'
+        self.assertEqual(instructions.locked_version(lock, "gungraun"), "0.20.0")
+        with self.assertRaises(processes.Unavailable):
+            instructions.locked_version(lock, "absent")
+
+    def test_without_valgrind_it_says_so(self):
+        path, said = os.environ["PATH"], io.StringIO()
+        os.environ["PATH"] = ""
+        try:
+            with contextlib.redirect_stderr(said):
+                self.assertEqual(instructions.main(["HEAD"]), 2)
+        finally:
+            os.environ["PATH"] = path
+        self.assertIn("valgrind is not installed", said.getvalue())
 
 
 class EndToEnd(unittest.TestCase):
