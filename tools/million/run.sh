@@ -6,7 +6,7 @@
 #   tools/million/run.sh --connections 20000     fewer
 #
 #   --here               on this machine, for times and idle CPU as well; as root also with the settings of tuning/, taken back afterwards
-#   --vm                 in a virtual machine that is emulated in software (qemu; no rights needed, about 10 minutes): memory and counts are right
+#   --vm                 in a virtual machine that is emulated in software (qemu; no rights needed): memory and counts are right
 #                        there, times mean nothing and are left out
 #   --connections N      sessions [default: 1000000]
 #   --drop PERCENT       of them at once [default: 20]
@@ -20,8 +20,8 @@ set -euo pipefail
 
 tools=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$tools/../.." && pwd)
-# Of both ends of a connection with both programs, in KiB: what was measured is below 9. And for all else.
-each_kib=9
+# Of both ends of a connection with both programs, in KiB: 11 were measured. And for all else.
+each_kib=12
 others_kib=$((1536 * 1024))
 
 usage() { sed -n '2,20s/^# \{0,1\}//p' "$0"; }
@@ -152,7 +152,7 @@ if [ "$where" = here ]; then
     exit
 fi
 
-say "booting a virtual machine of $guest_mib MiB; it takes about $((1 + connections / 100000)) minutes, most of them for logging in"
+say "booting a virtual machine of $guest_mib MiB; it takes about $((1 + connections / 60000)) minutes where nothing else runs, most of them for logging in"
 {
     printf 'connections=%s descriptors=%s drop=%s rest=%s\n' "$connections" "$descriptors" "$drop" "${rest:-5}"
     cat <<'GUEST'

@@ -213,7 +213,7 @@ impl CrowdFigures {
             part("per CPU", per_cpu),
             part("vmalloc", vmalloc),
         ];
-        t.row("  of that", &format!("{}; in buffers of sockets {}", parts.join(", "), part("", tcp_buffers).trim()));
+        t.row("  by its own accounts", &format!("{}; in buffers of sockets {}", parts.join(", "), part("", tcp_buffers).trim()));
         t.row("client memory", &format!("{:.0} B per session", self.client_rss_bytes_per_session));
     }
 
