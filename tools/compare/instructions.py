@@ -32,10 +32,11 @@ def main(arguments=None):
         need_valgrind()
         base = Path(tempfile.mkdtemp(prefix="instructions-"))
         try:
-            before, after = (counted(options, commit, base) for commit in (options.base, options.head))
+            before, after = counted(options, options.base, base / "base"), counted(options, options.head, base / "head")
         finally:
+            for tree in (base / "base", base / "head"):
+                subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, stderr=subprocess.DEVNULL, check=False)
             shutil.rmtree(base, ignore_errors=True)
-            subprocess.run(["git", "worktree", "prune"], cwd=ROOT, check=False)
     except Unavailable as error:
         print(error, file=sys.stderr)
         return 2
@@ -65,15 +66,14 @@ def need_valgrind():
         raise Unavailable("valgrind is not installed, and counts the instructions; on Debian: apt install valgrind")
 
 
-def counted(options, commit, base):
-    """Instructions per operation of each case that a commit has."""
-    tree = base / ("base" if commit == options.base else "head")
+def counted(options, commit, tree):
+    """Instructions per operation of each case that a commit has; it is checked out at `tree`."""
     must(["git", "worktree", "add", "--detach", str(tree), commit], ROOT)
     if not (tree / "benches" / f"{BENCH}.rs").exists():
         return {}
-    results = base / f"{tree.name}-results"
+    results = tree.with_name(f"{tree.name}-results")
     must(["env", f"GUNGRAUN_RUNNER={runner(tree, options.scratch)}", f"GUNGRAUN_HOME={results}",
-          f"CARGO_TARGET_DIR={options.target_dir or base / 'target'}", "cargo", "bench", "--bench", BENCH], tree)
+          f"CARGO_TARGET_DIR={(options.target_dir or tree.with_name('target')).resolve()}", "cargo", "bench", "--bench", BENCH], tree)
     return {name: each for name, each in read(results) if options.only in name}
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Counts what the real server spends on a delivery with one shard and with two, where there are too few cores to time it.
+"""Counts what the real server spends on a direct message with one shard and with two, where there are too few cores to time it.
 
-    tools/compare/scaling.py                    about five minutes
-    tools/compare/scaling.py --seconds 5 --rounds 3
+    tools/compare/scaling.py                    about two minutes
+    tools/compare/scaling.py --seconds 20 --rounds 3
 
 The server runs under callgrind, which counts the instructions of all its threads and runs one of them at a time, so two shards need no second core. Each
 load is played twice, for one and for --seconds seconds, by campanile-load; what start, logins and end cost is the same in both, and the difference of the
@@ -28,10 +28,9 @@ from instructions import need_valgrind
 from processes import Server, Unavailable, answers, free_port, must
 
 ROOT = Path(__file__).resolve().parents[2]
-# Connections that are outstanding much, so that no shard waits long for the client.
+# Much is outstanding, so that no shard waits long for the client.
 LOADS = {
     "direct": ("direct", "--connections", 200, "--window", 8, "--peers", "random"),
-    "group of 200": ("group", "--members", 200, "--window", 64),
 }
 COUNTERS = ("deliveries", "messages_in", "lane_messages", "doorbells_rung")
 SHORT_S = 1
@@ -48,7 +47,7 @@ def main(arguments=None):
             raise Unavailable(f"{options.build / missing[0]} is not there; build it: cargo build --release --workspace")
         shim = base / "uring_poll.so"
         must(["cc", "-O2", "-shared", "-fPIC", "-o", str(shim), str(Path(__file__).with_name("uring_poll.c")), "-ldl"])
-        rows = [row(options, shim, base, name, shards) for name in ([options.only] if options.only else LOADS) for shards in (1, 2)]
+        rows = [row(options, shim, base, name, shards) for name in LOADS for shards in (1, 2)]
     except Unavailable as error:
         print(error, file=sys.stderr)
         return 2
@@ -60,7 +59,6 @@ def main(arguments=None):
 
 def read_options(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=LOADS, help="one of the loads")
     parser.add_argument("--seconds", type=float, default=10, help="of the longer of two runs")
     parser.add_argument("--rounds", type=int, default=1, help="medians of so many")
     parser.add_argument("--payload", type=int, default=128, help="bytes of a body")

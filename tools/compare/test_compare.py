@@ -17,6 +17,7 @@ import instructions
 import processes
 import report
 import run
+import scaling
 import servers
 
 COST = "server_process_cpu_us_per_delivery"
@@ -118,6 +119,17 @@ class Instructions(unittest.TestCase):
         finally:
             os.environ["PATH"] = path
         self.assertIn("valgrind is not installed", said.getvalue())
+
+    def test_a_delivery_costs_the_difference_of_two_runs(self):
+        short = {"deliveries": 100, "instructions": 51_000, "lane_messages": 30, "doorbells_rung": 5}
+        long = {"deliveries": 300, "instructions": 53_000, "lane_messages": 330, "doorbells_rung": 6}
+        self.assertEqual(scaling.each_delivery(short, long), {"instructions": 10, "lane_messages": 1.5, "doorbells_rung": 0.005})
+        with self.assertRaises(processes.Unavailable):
+            scaling.each_delivery(long, long)
+
+    def test_counters_are_summed_over_shards(self):
+        text = 'campanile_deliveries_total{shard="0"} 5\ncampanile_deliveries_total{shard="1"} 7\ncampanile_turns_total{shard="0"} 9\n'
+        self.assertEqual(scaling.sums(text)["deliveries"], 12)
 
 
 class EndToEnd(unittest.TestCase):
