@@ -788,7 +788,7 @@ impl Simulation {
 /// Half of the worlds are in memory; of the others some have everything on disk, and some only one of what stands in lists. In a third of
 /// all, messages wait for others.
 fn policies(seed: u64) -> Policies {
-    let merge = (seed.is_multiple_of(3)).then_some(Merge { ms: 10, messages: 4, bytes: 40 });
+    let merge = seed.is_multiple_of(3).then_some(Merge { ms: 10, messages: 4, bytes: 40 });
     let Policies { direct, group, topic, broadcast } = durability(seed);
     let waiting = |policy| Policy { merge, ..policy };
     Policies { direct, group: waiting(group), topic: waiting(topic), broadcast: waiting(broadcast) }
