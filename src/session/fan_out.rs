@@ -12,6 +12,7 @@ use super::{Session, Users};
 use crate::clock::Now;
 use crate::conversation::{Key, Kind, Record};
 use crate::effects::{Effects, Weight};
+use crate::limits::Limits;
 use crate::mesh::{Event, Head, Page, Part, Read, ReadFor, Refusal, Request, SessionKey, Then};
 use crate::slot::ShardId;
 use crate::wire::schema::{CloseCode, Direction, ErrorCode, RecordKind};
@@ -208,12 +209,16 @@ impl Users {
         // Who stops waits for nothing.
         let now_ms = if self.is_stopping { u64::MAX } else { now.mono_ms };
         self.end_waits(now_ms);
-        let mut budget = self.limits.fan_out_slice as usize;
+        let slice = self.limits.fan_out_slice as usize;
+        let mut budget = slice;
         while budget > 0
             && let Some(index) = self.fanning_out.pop_front()
         {
             self.mirrors[index].is_fanning_out = false;
-            self.fan_out_one(index, &mut budget, now_ms, fx);
+            let mut share = if budget == slice { self.first_share(index) } else { budget };
+            let had = share;
+            self.fan_out_one(index, &mut share, now_ms, fx);
+            budget = budget.saturating_sub(had - share);
             // The last receiver may have gone with the last record.
             let Some(mirror) = self.mirrors.get_mut(index) else { continue };
             if let Some(until_ms) = mirror.waits_until(now_ms) {
@@ -223,6 +228,15 @@ impl Users {
             }
             self.read_what_was_missed(index, fx);
         }
+    }
+
+    /// What the first mirror of a turn may hand out: a round that is not much longer than a slice is not cut, because what is published meanwhile would
+    /// go with a round of its own.
+    fn first_share(&self, index: u32) -> usize {
+        let Limits { fan_out_slice, fan_out_whole, .. } = *self.limits;
+        let is_whole = self.mirrors[index].receiver_count() <= fan_out_whole as usize;
+        // Twice as much as for one send each, for long bodies.
+        if is_whole { fan_out_slice.max(fan_out_whole.saturating_mul(2)) as usize } else { fan_out_slice as usize }
     }
 
     /// When records that wait for more go at the latest.

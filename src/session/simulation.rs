@@ -462,6 +462,7 @@ impl Simulation {
         let mut random = Random(seed);
         let limits = Limits {
             fan_out_slice: random.within(1, 5),
+            fan_out_whole: random.below(4) as u32,
             lane_capacity: random.within(16, 40),
             group_add_max: 2,
             history_messages_max: random.one(&[4, 20, 1000]),

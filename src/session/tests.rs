@@ -382,7 +382,11 @@ fn unsubscribing_during_a_page_does_not_stop_other_conversations() {
 
 /// Members of a group on one shard, a publisher on the other.
 fn crowd(slice: u32, members: usize) -> (World, Client, Vec<Client>) {
-    let mut world = World::new(2, Limits { fan_out_slice: slice, ..small() });
+    crowd_with(Limits { fan_out_slice: slice, fan_out_whole: 0, ..small() }, members)
+}
+
+fn crowd_with(limits: Limits, members: usize) -> (World, Client, Vec<Client>) {
+    let mut world = World::new(2, limits);
     let publisher = world.client(at(0, 0), "phone");
     let devices: Vec<String> = (0..members).map(|i| format!("d{i}")).collect();
     let receivers: Vec<Client> = devices.iter().map(|device| world.client(at(1, 0), device)).collect();
@@ -415,6 +419,20 @@ fn a_fan_out_goes_in_slices() {
         counts.push(receivers.iter().map(|&r| world.take(r).len()).sum::<usize>());
     }
     assert_eq!(counts, [3, 3, 1]);
+}
+
+#[test]
+fn a_round_that_is_not_much_longer_than_a_slice_is_not_cut() {
+    for (whole, expected) in [(7, vec![7]), (6, vec![3, 3, 1])] {
+        let (mut world, publisher, receivers) = crowd_with(Limits { fan_out_slice: 3, fan_out_whole: whole, ..small() }, 7);
+        world.publish(publisher, "topic:news", "x");
+        bring(&mut world);
+        let mut counts = Vec::new();
+        while world.work(1) {
+            counts.push(receivers.iter().map(|&r| world.take(r).len()).sum::<usize>());
+        }
+        assert_eq!(counts, expected);
+    }
 }
 
 #[test]
@@ -471,7 +489,7 @@ fn a_mirror_that_falls_behind_reads_what_it_missed_and_the_publisher_keeps_to_hi
 
 #[test]
 fn a_removed_member_gets_nothing_that_is_numbered_after_it() {
-    let mut world = World::new(2, Limits { fan_out_slice: 1, ..small() });
+    let mut world = World::new(2, Limits { fan_out_slice: 1, fan_out_whole: 0, ..small() });
     let (ann, bob, cat) = (world.client("ann", "phone"), world.client("bob", "phone"), world.client("cat", "phone"));
     world.create_group(ann, "team", false, false, &["bob", "cat"]);
     world.settle();
@@ -499,7 +517,7 @@ fn a_removed_member_gets_nothing_that_is_numbered_after_it() {
 
 #[test]
 fn who_is_removed_and_added_again_at_once_is_a_member_and_hears_it_in_order() {
-    let mut world = World::new(2, Limits { fan_out_slice: 1, ..small() });
+    let mut world = World::new(2, Limits { fan_out_slice: 1, fan_out_whole: 0, ..small() });
     let (ann, bob) = (world.client("ann", "phone"), world.client("bob", "phone"));
     world.create_group(ann, "team", false, false, &["bob"]);
     world.settle();
@@ -519,7 +537,7 @@ fn who_is_removed_and_added_again_at_once_is_a_member_and_hears_it_in_order() {
 
 #[test]
 fn a_group_that_is_founded_anew_at_once_is_received() {
-    let mut world = World::new(2, Limits { fan_out_slice: 1, ..small() });
+    let mut world = World::new(2, Limits { fan_out_slice: 1, fan_out_whole: 0, ..small() });
     let (ann, bob) = (world.client("ann", "phone"), world.client("bob", "phone"));
     world.create_group(ann, "team", false, false, &["bob"]);
     world.settle();

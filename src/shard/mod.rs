@@ -147,7 +147,7 @@ impl Shard {
             slots: blueprint.ring_slots,
             buffers: limits.recv_buffers as u16,
             buffer_bytes: limits.recv_buffer_bytes as usize,
-            completions: (4 * limits.fan_out_slice).clamp(8192, 32_768).next_power_of_two(),
+            completions: (4 * limits.fan_out_slice.max(limits.fan_out_whole)).clamp(8192, 32_768).next_power_of_two(),
         })
     }
 

@@ -219,7 +219,7 @@ fn the_same_over_websockets_as_others_speak_them() {
 fn what_is_wrong_is_counted(over: Over, scheme: &str) -> Shared {
     let (port, shared) = faulty_server(over);
     let json = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("faulty-{scheme}.json"));
-    let options = "direct --connections 4 --rate 300 --duration 1 --warmup 0 --drain 0.5 --payload 32";
+    let options = "direct --connections 4 --rate 300 --duration 1 --warmup 0 --drain 3 --payload 32";
     let output = Command::new(env!("CARGO_BIN_EXE_campanile-load"))
         .args(options.split_ascii_whitespace())
         .args(["--target", &format!("{scheme}://127.0.0.1:{port}"), "--json"])
