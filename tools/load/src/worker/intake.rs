@@ -1,6 +1,6 @@
 //! Bytes to frames to what they mean for the books.
 
-use campanile::wire::schema::{Ack, Body, Error, Frame, GoAway, Message, Pong, PongArgs, RecordKind};
+use campanile::wire::schema::{Ack, Body, Error, Frame, GoAway, Message, Pong, PongArgs, RecordKind, SkipReason};
 
 use super::cold::COLD_REF;
 use super::connection::State;
@@ -106,6 +106,8 @@ impl Worker<'_> {
             Body::GroupCreated => self.group_created(local),
             Body::GoAway => frame.body_as_go_away().into_iter().for_each(|g| self.go_away(local, g, now_ns)),
             Body::Ping => self.pong(local, frame.ref_()),
+            // In a large group others come and leave without a word.
+            Body::Skip if frame.body_as_skip().is_some_and(|skip| skip.why() == SkipReason::members_changed) => {}
             Body::Gap | Body::Skip => self.tally.gaps += 1,
             Body::Pong => self.ponged(local),
             // Events that nobody here asked for but that a server may send: receipts, presence, typing.

@@ -139,10 +139,10 @@ impl Worker<'_> {
 
     fn skip(&mut self, local: u32, skip: Skip<'_>) {
         let seqs = skip.from()..skip.to().saturating_add(1);
-        if skip.why() == SkipReason::filtered {
-            self.tally.traffic.filtered += seqs.end.saturating_sub(seqs.start);
-        } else {
-            self.tally.gaps += 1;
+        match skip.why() {
+            SkipReason::filtered => self.tally.traffic.filtered += seqs.end.saturating_sub(seqs.start),
+            SkipReason::members_changed => {}
+            _ => self.tally.gaps += 1,
         }
         let channel = self.channel_of(local, skip.conversation());
         let room = channel.and_then(|channel| self.attendance(local).room(channel));
