@@ -13,11 +13,11 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
-use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use serde::Serialize;
 
+use crate::account::Latencies;
 use crate::conduct::Minutes;
 use crate::error::Failure;
 use crate::machine::{self, Facts};
@@ -206,19 +206,13 @@ fn table(f: &NatsFigures) -> Table {
 }
 
 /// What a thread counted.
+#[derive(Default)]
 struct Counts {
     acked: u64,
     refused: u64,
     stall_ns: u64,
-    /// Publish to ack, ns, of what was published in the measured time.
-    latency: Histogram<u64>,
-}
-
-impl Default for Counts {
-    fn default() -> Counts {
-        let latency = Histogram::new_with_max(3_600_000_000_000, 3).expect("one hour in ns with 3 digits is allowed");
-        Counts { acked: 0, refused: 0, stall_ns: 0, latency }
-    }
+    /// Publish to ack, of what was published in the measured time.
+    latency: Latencies,
 }
 
 impl Counts {
@@ -226,7 +220,7 @@ impl Counts {
         self.acked += other.acked;
         self.refused += other.refused;
         self.stall_ns = self.stall_ns.max(other.stall_ns);
-        self.latency.add(&other.latency).expect("both have the same range");
+        self.latency.add(&other.latency);
     }
 }
 
