@@ -20,7 +20,7 @@ mod visits;
 pub use board::Board;
 pub use latencies::Latencies;
 pub use ledger::{Ledger, Log, mark};
-pub use own::{Own, limits};
+pub use own::Own;
 pub use payload::{HEADER_BYTES, Header};
 pub use peers::{Destination, RandomPeers};
 pub use publisher::{Attempt, Pace, Publisher, WINDOW_MAX};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::own::limits;
 use super::{Arrival, Attempt, Latencies, Own, Timeline, TrafficTally, Verified};
 
 /// Counts of one worker. "All" counts the whole run with its warm-up and drain; "measured" counts messages whose intended time lies
@@ -209,6 +210,12 @@ impl Tally {
         self.timeline.add(&other.timeline);
         self.own = self.own.max(other.own);
         self.traffic.add(&other.traffic);
+    }
+
+    /// Why this program may have been the limit, in sentences; none: it was not. `cores_busy`: of all its cores, whoever kept them busy.
+    pub fn client_limits(&self, cores_busy: f64) -> Vec<String> {
+        let p99 = |latencies: &Latencies| latencies.value_at_quantile(0.99);
+        limits(self.own, cores_busy, p99(&self.lateness), p99(&self.latency))
     }
 
     /// Deliveries that never came (all).

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::curve::Curve;
-use super::figures::{codes_of_errors, codes_of_goaways};
+use super::figures::{codes_of_errors, codes_of_goaways, us_each};
 use super::page::write::{count, time};
 use super::page::{Page, Tile};
 use super::parts::{Run, fault};
@@ -84,10 +84,8 @@ pub struct BacklogFigures {
 impl BacklogFigures {
     /// Computes the figures.
     pub fn from(durability: &str, settings: &Settings, outcome: &Backlog) -> BacklogFigures {
-        let Backlog { plan, tally, filled, meters: [first, last], pings, .. } = outcome;
+        let Backlog { plan, tally, filled, spent, pings, .. } = outcome;
         let Kind::Backlog { publishers, users, messages } = plan.kind else { unreachable!("a backlog was played") };
-        let measured_s = (last.at_ns - first.at_ns) as f64 / 1e9;
-        let server_s = first.server_cores_s.zip(last.server_cores_s).map(|(first, last)| last - first);
         let expected = u64::from(users) * u64::from(messages);
         BacklogFigures {
             scenario: "backlog",
@@ -118,12 +116,12 @@ impl BacklogFigures {
             goaways: codes_of_goaways(tally),
             pings_before_us: pings.as_ref().map(|pings| Latency::from(&pings.before)),
             pings_during_us: pings.as_ref().map(|pings| Latency::from(&pings.during)),
-            server_cpu_busy: server_s.map(|s| s / measured_s / settings.server_cpus.len() as f64),
-            server_cpu_us_per_delivery: server_s.filter(|_| tally.read > 0).map(|s| s * 1e6 / tally.read as f64),
+            server_cpu_busy: spent.server_cores_s.map(|s| spent.share(s, settings.server_cpus.len())),
+            server_cpu_us_per_delivery: us_each(spent.server_cores_s, tally.read),
             server_rss_start_bytes: filled.rss_before,
             server_rss_filled_bytes: filled.rss_after,
             server_rss_end_bytes: outcome.rss_end,
-            client_cpu_busy: (last.own_cores_s - first.own_cores_s) / measured_s / settings.cpus.len() as f64,
+            client_cpu_busy: spent.share(spent.own_cores_s, settings.cpus.len()),
             series: outcome.series.clone(),
             curves: [
                 Curve::of("from his own connect", &tally.catch_up),

@@ -1,7 +1,6 @@
 //! The report of `crowd`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -121,12 +120,8 @@ impl CrowdFigures {
         let [start, all, end] = seen.memory;
         let each = |bytes: f64| bytes / f64::from(plan.connections);
         let kernel = all.kernel - start.kernel;
-        let rest_s = Duration::from_nanos(seen.rest[1].at_ns - seen.rest[0].at_ns).as_secs_f64();
-        let at_rest = |from: Option<f64>, to: Option<f64>, cores: usize| {
-            let share = from.zip(to).map(|(from, to)| ((to - from) / rest_s / cores.max(1) as f64).max(0.0));
-            share.and_then(timed)
-        };
-        let [first, last] = seen.rest;
+        let rest = seen.rest;
+        let at_rest = |cpu_s: Option<f64>, cores: usize| timed(rest.share(cpu_s?, cores));
         let [dropped, returned] = seen.dropped;
         CrowdFigures {
             scenario: "crowd",
@@ -146,9 +141,9 @@ impl CrowdFigures {
             to_all_before: turns(&seen.broadcasts[0]),
             to_all_meanwhile: turns(&seen.broadcasts[1]),
             to_all_after: turns(&seen.broadcasts[2]),
-            rest_process_cpu: at_rest(first.server_process_s, last.server_process_s, 1),
-            rest_cores_cpu: at_rest(first.server_cores_s, last.server_cores_s, settings.server_cpus.len()),
-            rest_s,
+            rest_process_cpu: at_rest(rest.server_process_s, 1),
+            rest_cores_cpu: at_rest(rest.server_cores_s, settings.server_cpus.len()),
+            rest_s: rest.seconds,
             dropped,
             returned,
             all_back_s: timed(seen.all_back.as_secs_f64()).filter(|_| returned == dropped),

@@ -10,8 +10,8 @@ use super::curve::Curve;
 use super::page::Page;
 use super::traffic::{TrafficFigures, classes};
 use super::{Report, Table, table};
-use crate::account::{Pace, Slice, Tally, Verified, limits};
-use crate::conduct::{Memory, Outcome, Sample};
+use crate::account::{Pace, Slice, Tally, Verified};
+use crate::conduct::{Memory, Outcome, Sample, Spent};
 use crate::dress::Dress;
 use crate::machine::{self, Facts};
 use crate::options::Settings;
@@ -187,18 +187,11 @@ impl Figures {
     /// Computes the figures.
     pub fn from(scenario: &'static str, durability: &str, settings: &Settings, outcome: &Outcome) -> Figures {
         let Outcome { plan, tally, meters: [first, last], memory, .. } = outcome;
-        let measured_s = (last.at_ns - first.at_ns) as f64 / 1e9;
-        let read = last.read - first.read;
-        let used = |first: Option<f64>, last: Option<f64>| first.zip(last).map(|(first, last)| last - first);
-        let server_cores_s = used(first.server_cores_s, last.server_cores_s);
-        let server_process_s = used(first.server_process_s, last.server_process_s);
-        let pongs = last.pongs - first.pongs;
-        let each = |seconds: Option<f64>, count: u64| seconds.filter(|_| count > 0).map(|s| s * 1e6 / count as f64);
-        let beats = if settings.heartbeat.is_some() && read == 0 { pongs } else { 0 };
-        let share = |seconds: f64, cpus: usize| seconds / measured_s / cpus as f64;
-        let client_cpu_busy = share(last.own_cores_s - first.own_cores_s, settings.cpus.len());
-        let p99 = |histogram: &Histogram<u64>| histogram.value_at_quantile(0.99);
-        let client_limits = limits(tally.own, client_cpu_busy, p99(&tally.lateness), p99(&tally.latency));
+        let spent = last.since(first);
+        let Spent { server_cores_s, server_process_s, read, .. } = spent;
+        let beats = if settings.heartbeat.is_some() && read == 0 { spent.pongs } else { 0 };
+        let client_cpu_busy = spent.share(spent.own_cores_s, settings.cpus.len());
+        let client_limits = tally.client_limits(client_cpu_busy);
         Figures {
             scenario,
             durability: durability.to_owned(),
@@ -210,7 +203,7 @@ impl Figures {
             rate_per_s: settings.rate_per_s,
             server_window: tally.server_window,
             warmup_s: settings.warmup.as_secs_f64(),
-            duration_s: measured_s,
+            duration_s: spent.seconds,
             sent: tally.sent_measured,
             acked: tally.acked_measured,
             delivered: tally.delivered_measured,
@@ -231,11 +224,11 @@ impl Figures {
             pongs: tally.pongs,
             heartbeat_ms: settings.heartbeat.map(|every| every.as_millis() as u64),
             verified: outcome.verified.clone(),
-            acks_per_s: (last.acked - first.acked) as f64 / measured_s,
+            acks_per_s: spent.per_s(spent.acked),
             acks_per_s_by_minute: outcome.acks_per_s_by_minute.clone(),
             longest_stall_ms: (plan.publishers() > 0).then_some(outcome.stall_ns as f64 / 1e6),
-            deliveries_per_s: read as f64 / measured_s,
-            pongs_per_s: pongs as f64 / measured_s,
+            deliveries_per_s: spent.per_s(read),
+            pongs_per_s: spent.per_s(spent.pongs),
             latency_us: Latency::from(&tally.latency),
             ack_latency_us: Latency::from(&tally.ack_latency),
             logins_per_s: outcome.logins_per_s,
@@ -245,12 +238,12 @@ impl Figures {
             latency_over_time: tally.timeline.slices(),
             curves: curves(outcome),
             traffic: plan.traffic().map(|traffic| TrafficFigures::from(traffic, outcome)),
-            server_cpu_busy: server_cores_s.map(|s| share(s, settings.server_cpus.len())),
-            server_cpu_us_per_delivery: each(server_cores_s, read),
-            server_process_cpu_us_per_delivery: each(server_process_s, read),
-            server_cpu_us_per_pong: each(server_cores_s, beats),
-            server_process_cpu_us_per_pong: each(server_process_s, beats),
-            server_process_cpu: server_process_s.map(|s| share(s, 1)),
+            server_cpu_busy: server_cores_s.map(|s| spent.share(s, settings.server_cpus.len())),
+            server_cpu_us_per_delivery: us_each(server_cores_s, read),
+            server_process_cpu_us_per_delivery: us_each(server_process_s, read),
+            server_cpu_us_per_pong: us_each(server_cores_s, beats),
+            server_process_cpu_us_per_pong: us_each(server_process_s, beats),
+            server_process_cpu: server_process_s.map(|s| spent.share(s, 1)),
             server_rss_start_bytes: memory.start,
             server_rss_part_bytes: memory.part.map(|(_, bytes)| bytes),
             start_connections: memory.part.map(|(sessions, _)| sessions),
@@ -309,6 +302,11 @@ fn curves(outcome: &Outcome) -> Vec<Curve> {
         curves.push(Curve::of("pings meanwhile", &pings.during));
     }
     curves.into_iter().flatten().collect()
+}
+
+/// CPU in us, of each of so many; nothing of nothing.
+pub(super) fn us_each(cpu_s: Option<f64>, count: u64) -> Option<f64> {
+    cpu_s.filter(|_| count > 0).map(|s| s * 1e6 / count as f64)
 }
 
 fn window(pace: Pace) -> Option<u32> {

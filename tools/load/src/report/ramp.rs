@@ -8,7 +8,6 @@ use super::page::{Page, Tile};
 use super::parts::{Run, fault};
 use super::table::{Table, percent};
 use super::{Latency, Report, charts};
-use crate::account::limits;
 use crate::conduct::{Ramp, RampStep};
 use crate::dress::Dress;
 use crate::machine::{self, Facts};
@@ -215,23 +214,19 @@ impl Report for RampFigures {
 }
 
 impl StepFigures {
-    fn from(settings: &Settings, RampStep { rate_per_s, tally, meters: [first, last], has_held }: &RampStep) -> StepFigures {
-        let measured_s = (last.at_ns - first.at_ns) as f64 / 1e9;
-        let used = |first: Option<f64>, last: Option<f64>| first.zip(last).map(|(first, last)| (last - first) / measured_s);
-        let client_cpu_busy = (last.own_cores_s - first.own_cores_s) / measured_s / settings.cpus.len() as f64;
-        let p99 = |histogram: &hdrhistogram::Histogram<u64>| histogram.value_at_quantile(0.99);
-        let cores = settings.server_cpus.len().max(1) as f64;
+    fn from(settings: &Settings, RampStep { rate_per_s, tally, spent, has_held }: &RampStep) -> StepFigures {
+        let client_cpu_busy = spent.share(spent.own_cores_s, settings.cpus.len());
         StepFigures {
             rate_per_s: *rate_per_s,
-            acks_per_s: (last.acked - first.acked) as f64 / measured_s,
-            deliveries_per_s: (last.read - first.read) as f64 / measured_s,
+            acks_per_s: spent.per_s(spent.acked),
+            deliveries_per_s: spent.per_s(spent.read),
             latency_us: Latency::from(&tally.latency),
             ack_latency_us: Latency::from(&tally.ack_latency),
             unsent: tally.unsent,
-            server_cpu_busy: used(first.server_cores_s, last.server_cores_s).map(|share| share / cores),
-            server_process_cpu: used(first.server_process_s, last.server_process_s),
+            server_cpu_busy: spent.server_cores_s.map(|s| spent.share(s, settings.server_cpus.len())),
+            server_process_cpu: spent.server_process_s.map(|s| spent.share(s, 1)),
             client_cpu_busy,
-            client_limits: limits(tally.own, client_cpu_busy, p99(&tally.lateness), p99(&tally.latency)),
+            client_limits: tally.client_limits(client_cpu_busy),
             has_held: *has_held,
         }
     }
