@@ -132,15 +132,7 @@ impl Report for BacklogFigures {
             tile("deliveries per second", count(self.deliveries_per_s), format!("{} in all", count(self.delivered as f64))),
             tile("laid in store", count(self.fill_acks_per_s), "acks per second"),
         ];
-        page.charts = [
-            charts::distribution(&self.curves),
-            charts::throughput(&self.series, &[]),
-            charts::cpu(&self.series, &[]),
-            charts::memory(&self.series, &[]),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        page.charts = charts::of_run(&self.curves, None, &self.series, &[]);
         page.losses = vec![
             fault("lost", self.troubles.lost, "messages that waited and never came"),
             fault("duplicated", self.troubles.duplicated, "messages that came again"),

@@ -271,15 +271,7 @@ impl Report for CrowdFigures {
             .extend(self.server_rss_bytes_per_session.map(|each| tile("server memory per session", bytes(each), "all of it")));
         page.tiles.push(tile("kernel memory per connection", bytes(self.kernel_bytes_per_session), "both ends"));
         page.tiles.extend(self.all_back_s.map(|s| tile("until all were back", format!("{s:.2} s"), "who had dropped at once")));
-        page.charts = [
-            charts::distribution(&self.curves),
-            charts::throughput(&self.series, &[]),
-            charts::cpu(&self.series, &[]),
-            charts::memory(&self.series, &[]),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        page.charts = charts::of_run(&self.curves, None, &self.series, &[]);
         page.losses = vec![
             fault("lost", self.troubles.lost, "deliveries that never came"),
             fault("duplicated", self.troubles.duplicated, "deliveries that came again"),

@@ -11,20 +11,14 @@ impl Figures {
             Some(traffic) if traffic.storm.is_some() => "Messages among those who stayed",
             _ => "Deliveries",
         };
-        let charts = [
-            charts::distribution(&self.curves),
-            charts::timeline(whose, &self.latency_over_time, &marks),
-            charts::throughput(&self.series, &marks),
-            charts::cpu(&self.series, &marks),
-            charts::memory(&self.series, &marks),
-        ];
+        let timeline = charts::timeline(whose, &self.latency_over_time, &marks);
         let mut page = self.about.page(self.sentence(), self.is_clean(), &self.server_cpus, &table(self));
         if self.sent == 0 {
             page.verdict.1 = if page.verdict.0 { "All sessions stayed." } else { "Not all sessions stayed." }.to_owned();
         }
         page.warnings = self.warnings();
         page.tiles = self.tiles();
-        page.charts = charts.into_iter().flatten().collect();
+        page.charts = charts::of_run(&self.curves, timeline, &self.series, &marks);
         page.losses = self.losses();
         page
     }
