@@ -131,12 +131,8 @@ impl Worker<'_> {
     /// Those that were asked to wait have waited.
     fn ask_again(&mut self) {
         let now = self.crew.stage.now_ns();
-        for at in (0..self.cold.later.len()).rev() {
-            if self.cold.later[at].1 <= now {
-                let (local, _) = self.cold.later.swap_remove(at);
-                self.ask_cold(local);
-            }
-        }
+        let due: Vec<(u32, u64)> = self.cold.later.extract_if(.., |(_, at)| *at <= now).collect();
+        due.into_iter().for_each(|(local, _)| self.ask_cold(local));
     }
 
     /// A page was refused: for now, which counts as waiting, or for good.
