@@ -129,7 +129,7 @@ settings! {
         logins_per_turn: u32 = 64, in 1..=1_000_000; "connections per turn"
         /// Receivers that one turn hands what waits for them, one send each (4 KiB count as one more); the rest follows in the next turns, so that a
         /// ping never waits behind a big group.
-        fan_out_slice: u32 = 128, in 1..=1_000_000; "receivers per turn"
+        fan_out_slice: u32 = 64, in 1..=1_000_000; "receivers per turn"
         /// A conversation with at most so many receivers on a shard is handed out in one turn all the same: in slices it would cost more, because less goes
         /// together. A thousand sends take some 3 ms.
         fan_out_whole: u32 = 1024, in 0..=1_000_000; "receivers"
