@@ -21,8 +21,8 @@ import tempfile
 from pathlib import Path
 
 from processes import Unavailable, must
+from repository import ROOT, locked_version
 
-ROOT = Path(__file__).resolve().parents[2]
 BENCH = "counted"
 
 
@@ -88,13 +88,6 @@ def runner(tree, scratch):
     if not path.exists():
         must(["cargo", "install", "gungraun-runner", "--version", version, "--locked", "--root", str(root)])
     return path
-
-
-def locked_version(lock, crate):
-    found = re.search(rf'^name = "{crate}"\nversion = "([^"]+)"', lock, re.MULTILINE)
-    if not found:
-        raise Unavailable(f"Cargo.lock has no {crate}")
-    return found[1]
 
 
 def read(results):

@@ -26,8 +26,8 @@ from pathlib import Path
 
 from instructions import need_valgrind
 from processes import Server, Unavailable, answers, free_port, must
+from repository import IN_MEMORY, ROOT, built
 
-ROOT = Path(__file__).resolve().parents[2]
 # Much is outstanding, so that no shard waits long for the client.
 LOADS = {
     "direct": ("direct", "--connections", 200, "--window", 8, "--peers", "random"),
@@ -42,9 +42,8 @@ def main(arguments=None):
     base = Path(tempfile.mkdtemp(prefix="scaling-"))
     try:
         need_valgrind()
-        missing = [name for name in ("campanile", "campanile-load") if not (options.build / name).exists()]
-        if missing:
-            raise Unavailable(f"{options.build / missing[0]} is not there; build it: cargo build --release --workspace")
+        for name in ("campanile", "campanile-load"):
+            built(options.build, name)
         shim = base / "uring_poll.so"
         must(["cc", "-O2", "-shared", "-fPIC", "-o", str(shim), str(Path(__file__).with_name("uring_poll.c")), "-ldl"])
         rows = [row(options, shim, base, name, shards) for name in LOADS for shards in (1, 2)]
@@ -92,8 +91,7 @@ def count(options, shim, base, load, shards, seconds):
     command = [
         "valgrind", "--tool=callgrind", "--fair-sched=yes", f"--callgrind-out-file={directory / 'profile'}", options.build / "campanile",
         "--shards", shards, "--cpus", ",".join(["0"] * shards), "--tcp", f"127.0.0.1:{port}", "--ws", "", "--ops", f"127.0.0.1:{ops}",
-        "--data-dir", directory / "data", "--publish-rate-per-user", 0,
-        *(option for kind in ("direct", "group", "broadcast") for option in (f"--{kind}-durability", "memory")),
+        "--data-dir", directory / "data", "--publish-rate-per-user", 0, *IN_MEMORY,
     ]
     with Server([str(part) for part in command], directory, lambda _: answers(port), {"LD_PRELOAD": str(shim)}):
         client = [options.build / "campanile-load", *load, "--target", f"tcp://127.0.0.1:{port}", "--payload", options.payload,

@@ -16,6 +16,7 @@ import chart
 import instructions
 import processes
 import report
+import repository
 import run
 import scaling
 import servers
@@ -106,9 +107,9 @@ class Instructions(unittest.TestCase):
 
     def test_the_runner_has_the_version_of_the_bench(self):
         lock = '[[package]]\nname = "gungraun"\nversion = "0.20.0"\n\n[[package]]\nname = "gungraun-common"\nversion = "0.1.0"\n'
-        self.assertEqual(instructions.locked_version(lock, "gungraun"), "0.20.0")
+        self.assertEqual(repository.locked_version(lock, "gungraun"), "0.20.0")
         with self.assertRaises(processes.Unavailable):
-            instructions.locked_version(lock, "absent")
+            repository.locked_version(lock, "absent")
 
     def test_without_valgrind_it_says_so(self):
         path, said = os.environ["PATH"], io.StringIO()
@@ -134,7 +135,7 @@ class Instructions(unittest.TestCase):
 
 class EndToEnd(unittest.TestCase):
     def test_all_that_is_installed_delivers_everything(self):
-        target = Path(os.environ.get("CARGO_TARGET_DIR", run.ROOT / "target"))
+        target = Path(os.environ.get("CARGO_TARGET_DIR", repository.ROOT / "target"))
         build = next((target / kind for kind in ("debug", "release") if (target / kind / "campanile-load").exists()), None)
         self.assertIsNotNone(build, "the workspace is not built: cargo build --workspace")
         with tempfile.TemporaryDirectory() as scratch:
