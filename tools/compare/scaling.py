@@ -47,7 +47,7 @@ COUNTED = ("instructions", "lane_messages", "doorbells_rung")
 # The client plays on for so long after it was stopped for the second time, lest it has ended by then.
 SPARE_S = 5
 # To log in and join; to end; and for the server to do what is outstanding.
-BEGIN_S, END_S, QUIET_S = 120, 120, 60
+BEGIN_S, END_S, QUIET_S = 180, 180, 180
 LOOK_S = 0.1
 
 
@@ -184,8 +184,11 @@ class Client:
 
 def counters(ops):
     """The server's counters, each over all shards."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{ops}/metrics", timeout=QUIET_S) as answer:
-        return sums(answer.read().decode())
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{ops}/metrics", timeout=QUIET_S) as answer:
+            return sums(answer.read().decode())
+    except OSError as error:
+        raise Unavailable(f"the server does not tell its counters: {error}") from error
 
 
 def sums(metrics):
