@@ -7,7 +7,6 @@ use std::fmt::Write;
 
 use crate::config::{Config, grouped};
 use crate::probe::{self, Facts, Finding, Verdict, number_in};
-use crate::ring::SLOTS_MAX;
 
 /// The file that `tuning/apply.sh` applies.
 const SYSCTLS: &str = include_str!("../tuning/sysctl.d/90-campanile.conf");
@@ -122,7 +121,7 @@ fn bounds(machine: &Machine, config: &Config) -> Vec<Bound> {
         Bound { connections: config.limits.connections_max.into(), by: "the setting connections_max".into() },
         Bound {
             connections: probe::connections_for(nofile, shards),
-            by: match nofile.min(SLOTS_MAX.into()) {
+            by: match probe::slots_per_shard(nofile).into() {
                 slots if slots < nofile => format!("sockets of a ring: {} for each of {shards} shard(s)", grouped(slots)),
                 slots => format!("open files: {} for each of {shards} shard(s)", grouped(slots)),
             },

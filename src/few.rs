@@ -18,6 +18,14 @@ pub enum Few<T> {
 /// Room for so many more is made at a time, at least.
 const MORE: usize = 4;
 
+/// Adds a thing to a list that is one of very many: doubling would leave half of their room empty.
+pub fn push_tightly<T>(list: &mut Vec<T>, value: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(MORE.max(list.len() / 4));
+    }
+    list.push(value);
+}
+
 impl<T> Few<T> {
     /// Adds a thing at the end.
     pub fn push(&mut self, value: T) {
@@ -29,11 +37,7 @@ impl<T> Few<T> {
                 *self = Few::Many(Box::new(all));
             }
             Few::Many(mut all) => {
-                if all.len() == all.capacity() {
-                    // What comes, comes at the beginning and then seldom: doubling would leave half of the room empty.
-                    all.reserve_exact(MORE.max(all.len() / 4));
-                }
-                all.push(value);
+                push_tightly(&mut all, value);
                 *self = Few::Many(all);
             }
         }

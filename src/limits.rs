@@ -64,6 +64,9 @@ settings! {
         group_members_max: u32 = 100_000, in 2..=10_000_000; "members"
         /// Members that one request may name; a longer list is answered `too_many_items`, so that no request holds a turn.
         group_add_max: u32 = 100, in 1..=10_000; "members"
+        /// Groups above this size tell who comes and leaves to that user only, as it happens; for the others a number passes by (`skip`), and pages have the
+        /// record. Told to all, a group of n that forms would cost n * n / 2 deliveries.
+        member_changes_told_max: u32 = 1000, in 0..=10_000_000; "members"
         /// Messages of a conversation that are kept in memory, unless its kind says otherwise; older ones are trimmed, which a cursor is told by `gap`.
         history_messages_max: u32 = 1000, in 1..=10_000_000; "messages"
         /// Bytes of a conversation that are kept in memory, unless its kind says otherwise; older messages are trimmed.

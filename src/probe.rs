@@ -238,11 +238,17 @@ fn descriptors_of_server(shards: usize) -> u64 {
     DESCRIPTORS_OF_PROCESS + DESCRIPTORS_OF_SHARD * shards as u64
 }
 
-/// Connections that one shard can hold with this RLIMIT_NOFILE: the kernel bounds a ring's table of direct descriptors by it, and by
-/// [`SLOTS_MAX`]. Some are left free, so that the last connection is refused by us and not by a full table; with a tiny limit half of it.
+/// Sockets that one shard can hold with this RLIMIT_NOFILE: the kernel bounds a ring's table of direct descriptors by it, and by [`SLOTS_MAX`].
+#[must_use]
+pub fn slots_per_shard(nofile: u64) -> u32 {
+    u32::try_from(nofile).map_or(SLOTS_MAX, |nofile| nofile.min(SLOTS_MAX))
+}
+
+/// Connections that one shard can hold with this RLIMIT_NOFILE. Some of its sockets are left free, so that the last connection is refused by us and not
+/// by a full table; with a tiny limit half of them.
 #[must_use]
 pub fn connections_per_shard(nofile: u64) -> u64 {
-    let slots = nofile.min(SLOTS_MAX.into());
+    let slots = u64::from(slots_per_shard(nofile));
     slots.saturating_sub(DESCRIPTORS_RESERVED).max(slots / 2)
 }
 

@@ -23,7 +23,8 @@ use crate::control::{self, Backups, Health, Phase};
 use crate::conversation::{Durability, Policies};
 use crate::mesh::lanes::{Doorbell, Lanes};
 use crate::net::PROTOCOLS;
-use crate::ring::{RingHandle, SLOTS_MAX};
+use crate::probe::slots_per_shard;
+use crate::ring::RingHandle;
 use crate::shard::{self, Blueprint, Hosted, Stop};
 use crate::slot::{ShardId, Slots};
 use crate::store::disk::{Manifest, OpenError, Opening, ShardStore, StoreOptions, Stores};
@@ -327,8 +328,7 @@ fn upgrade_rules(config: &Config, ops: SocketAddr) -> Rules {
 fn ring_slots(config: &Config) -> u32 {
     const SPARE: u32 = 64;
     let nofile = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    let may = u32::try_from(nofile).unwrap_or(u32::MAX);
-    config.limits.connections_max.saturating_add(SPARE).min(may).min(SLOTS_MAX)
+    config.limits.connections_max.saturating_add(SPARE).min(slots_per_shard(nofile))
 }
 
 /// Says what listens where, and what to do next.

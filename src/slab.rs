@@ -4,7 +4,7 @@
 use hashbrown::HashTable;
 
 /// A chunk is a little less than this, which is a size that the allocator gives out without rounding it up.
-const CHUNK_BYTES: usize = 28 * 1024;
+pub const CHUNK_BYTES: usize = 28 * 1024;
 
 /// Things by index. Grows by chunks, which never move.
 #[derive(Debug)]

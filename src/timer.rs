@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::few::push_tightly;
+
 /// The wheel's step. A timer fires up to this much late, never early.
 pub const STEP_MS: u64 = 50;
 /// Buckets of the wheel. What lies further ahead than they reach is looked at when they end, and armed again.
@@ -30,12 +32,7 @@ impl<T> Wheel<T> {
     pub fn arm(&mut self, at_ms: u64, value: T) {
         let step = at_ms.div_ceil(STEP_MS).max(self.first_step);
         let bucket = ((step - self.first_step) as usize).min(BUCKETS - 1);
-        let bucket = &mut self.buckets[bucket];
-        if bucket.len() == bucket.capacity() {
-            // A storm of logins fills few buckets, and doubling would leave half of their room empty.
-            bucket.reserve_exact((bucket.len() / 4).max(4));
-        }
-        bucket.push(value);
+        push_tightly(&mut self.buckets[bucket], value);
         self.armed += 1;
     }
 

@@ -33,7 +33,10 @@ impl Conversations {
         }
         let conversation = &mut self.all[log];
         let group = conversation.group.as_ref().expect("there is one");
-        let content = group.decide(&change.actor, &change.change, members_max).map_err(Refusal::new)?;
+        let mut content = group.decide(&change.actor, &change.change, members_max).map_err(Refusal::new)?;
+        if group.len() > self.limits.member_changes_told_max as usize {
+            content = content.quiet();
+        }
         let GroupChange { actor, reply, .. } = change;
         conversation.append(actor, content, |record| InFlight::of(record, from, reply), now, fx);
         self.count_appends(log, 1);

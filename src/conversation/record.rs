@@ -16,6 +16,8 @@ pub mod flags {
     pub const WHOLE_HISTORY: u8 = 2;
     /// A message that was taken back; it has no body any more.
     pub const RETRACTED: u8 = 4;
+    /// A change of members that is told, as it happens, only to the user whom it concerns.
+    pub const QUIET: u8 = 8;
 }
 
 /// What somebody wants to be in the log: everything but the place that the home gives it.
@@ -68,6 +70,17 @@ impl Content {
     /// Whether it changes the group that it stands in.
     pub fn is_change(&self) -> bool {
         !matches!(self.kind, RecordKind::message | RecordKind::retracted)
+    }
+
+    /// The same in a group of so many members that they are not all told who comes and leaves.
+    pub fn quiet(self) -> Content {
+        let is_quiet = matches!(self.kind, RecordKind::added | RecordKind::joined | RecordKind::removed | RecordKind::left);
+        Content { flags: self.flags | if is_quiet { flags::QUIET } else { 0 }, ..self }
+    }
+
+    /// Whether receivers whom it does not concern are only told that its number passes by.
+    pub fn is_quiet(&self) -> bool {
+        self.flags & flags::QUIET != 0
     }
 
     fn bytes(&self) -> usize {

@@ -2,9 +2,10 @@
 
 use super::Connection;
 use crate::ring::Slot;
+use crate::slab::CHUNK_BYTES;
 
-/// Connections in a chunk: 28 KiB, a size that the allocator gives out without rounding it up.
-const CHUNK: usize = 448;
+/// Connections in a chunk.
+const CHUNK: usize = CHUNK_BYTES / size_of::<Option<Connection>>();
 
 /// Grows by chunks, as far as the kernel gives out slots.
 #[derive(Debug, Default)]

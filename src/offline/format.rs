@@ -33,7 +33,8 @@ use crate::wire::schema::{RecordKind, Role};
 pub const FORMAT: u64 = 1;
 /// Device ids have the rules of all ids; a content type, tag or client id may be this long, in bytes.
 const TEXT_BYTES_MAX: usize = 4096;
-const FLAGS: [(&str, u8); 3] = [("open", flags::OPEN), ("whole_history", flags::WHOLE_HISTORY), ("retracted", flags::RETRACTED)];
+const FLAGS: [(&str, u8); 4] =
+    [("open", flags::OPEN), ("whole_history", flags::WHOLE_HISTORY), ("retracted", flags::RETRACTED), ("quiet", flags::QUIET)];
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]

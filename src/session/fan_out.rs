@@ -147,12 +147,34 @@ impl Users {
             mirror.acked.extend(publisher.map(|session| (record.seq, session)));
             return;
         }
-        self.enqueue(index, Item::Record { record, publisher });
+        self.enqueue(index, Item::Record { record, publisher }, fx);
     }
 
-    fn enqueue(&mut self, index: u32, item: Item) {
-        self.mirrors[index].enqueue(item);
-        self.fan_out_next(index);
+    fn enqueue(&mut self, index: u32, item: Item, fx: &mut Effects) {
+        match &item {
+            Item::Record { record, .. } if record.content.is_quiet() => self.pass_by(index, &record.clone(), &item, fx),
+            _ => self.mirrors[index].enqueue(item),
+        }
+        if self.mirrors.get(index).is_some() {
+            self.fan_out_next(index);
+        }
+    }
+
+    /// A change of members in a large group. Who leaves is told, with all that waits for him, and gone; the others learn that a number passed by.
+    fn pass_by(&mut self, index: u32, record: &Record, item: &Item, fx: &mut Effects) {
+        let leaver =
+            record.content.subject.as_ref().filter(|name| item.ends_membership_of(name)).and_then(|name| self.find_user(name));
+        let sessions = leaver.map(|user| self.users[user].sessions.to_vec()).unwrap_or_default();
+        for session in sessions {
+            if let Some(place) = self.place_of(session, index) {
+                let me = self.key_of_index(session);
+                self.mirrors[index].hand_last(place, me, item, fx);
+            }
+        }
+        self.mirrors[index].pass_by(record.seq);
+        if let Some(user) = leaver {
+            self.no_longer_member(index, user, (record.epoch, record.seq), fx);
+        }
     }
 
     fn fan_out_next(&mut self, index: u32) {
@@ -176,13 +198,19 @@ impl Users {
         let mut skips = page.skips.into_iter().peekable();
         for record in page.records {
             while let Some(skipped) = skips.next_if(|s| s.from < record.seq) {
-                self.enqueue_missed(index, Item::Skip(skipped));
+                self.enqueue_missed(index, Item::Skip(skipped), fx);
             }
-            let publisher = self.mirrors[index].acked_by(record.seq);
-            self.enqueue_missed(index, Item::Record { record, publisher });
+            // The last receiver may have gone with the record before.
+            let Some(mirror) = self.mirrors.get_mut(index) else { return };
+            let publisher = mirror.acked_by(record.seq);
+            self.enqueue_missed(index, Item::Record { record, publisher }, fx);
         }
-        skips.for_each(|skipped| self.enqueue_missed(index, Item::Skip(skipped)));
-        self.fan_out_next(index);
+        for skipped in skips {
+            self.enqueue_missed(index, Item::Skip(skipped), fx);
+        }
+        if self.mirrors.get(index).is_some() {
+            self.fan_out_next(index);
+        }
     }
 
     /// The log cannot be read just now: its receivers come back with their cursors and have lost nothing.
@@ -196,9 +224,9 @@ impl Users {
         self.fan_out_next(index);
     }
 
-    fn enqueue_missed(&mut self, index: u32, item: Item) {
-        if item.to() >= self.mirrors[index].next {
-            self.enqueue(index, item);
+    fn enqueue_missed(&mut self, index: u32, item: Item, fx: &mut Effects) {
+        if self.mirrors.get(index).is_some_and(|mirror| item.to() >= mirror.next) {
+            self.enqueue(index, item, fx);
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) const QUEUE_MAX: usize = if cfg!(test) { 8 } else { 256 };
 const ROUND_BYTES: usize = 32 * 1024;
 /// Numbers that a filter passes over before the receiver's cursor is moved past them.
 const FILTERED_MAX: u64 = if cfg!(test) { 10 } else { 1000 };
+/// Numbers that only pass by wait this long for a message to be told with: meanwhile nobody needs to know.
+const PASSING: Merge = Merge { ms: 10_000, messages: u32::MAX, bytes: u32::MAX };
 /// A delivery of this many bytes counts twice in a turn's budget.
 const BYTES_PER_DELIVERY: usize = 4096;
 
@@ -138,6 +140,10 @@ impl Item {
         }
     }
 
+    fn passes_by(&self) -> bool {
+        matches!(self, Item::Skip(skipped) if skipped.why == SkipReason::members_changed)
+    }
+
     fn body_bytes(&self) -> usize {
         if let Item::Record { record, .. } = self { record.content.body.len() } else { 0 }
     }
@@ -245,8 +251,11 @@ impl Mirror {
 
     /// Until when what waits stays for more to come with it; `None`: nothing does.
     pub(super) fn waits_until(&mut self, now_ms: u64) -> Option<u64> {
-        let may_wait = self.has_only_waiting() && self.lag == Lag::None;
-        let merge = self.merge.filter(|_| may_wait)?;
+        if !self.has_only_waiting() || self.lag != Lag::None {
+            return None;
+        }
+        let only_passes = self.queue.len() == 1 && self.queue[0].passes_by();
+        let merge = if only_passes { PASSING } else { self.merge? };
         self.waiting.until(merge, now_ms)
     }
 
@@ -261,6 +270,15 @@ impl Mirror {
             self.waiting.add(item.body_bytes(), item.is_change());
         }
         self.queue.push_back(item);
+    }
+
+    /// A change of members that is not told to those here: its number passes by, with those beside it.
+    pub(super) fn pass_by(&mut self, seq: u64) {
+        self.next = seq + 1;
+        match self.queue.back_mut() {
+            Some(Item::Skip(last)) if last.why == SkipReason::members_changed => last.to = seq,
+            _ => self.queue.push_back(Item::Skip(Skipped { from: seq, to: seq, why: SkipReason::members_changed })),
+        }
     }
 
     /// Hands out as much as the budget allows. Gives the changes of a round that has come to its end, and `None` when the budget has, or
@@ -341,6 +359,14 @@ impl Mirror {
         }
     }
 
+    /// Hands one receiver what waits for him, and the record that ends his membership, which the others do not get.
+    pub(super) fn hand_last(&mut self, place: u32, me: SessionKey, last: &Item, fx: &mut Effects) {
+        self.hand_what_waits(place, me, |_| false, fx);
+        let mut way = Way { key: &self.key, epoch: self.epoch, me, filter: None };
+        let frame = last.encode(&self.key, self.epoch, fx);
+        self.live[place as usize].take(last, &frame, &mut way, fx);
+    }
+
     /// The session here that has an ack for a record which was not taken when it came.
     pub(super) fn acked_by(&mut self, seq: u64) -> Option<SessionKey> {
         while self.acked.pop_front_if(|(acked, _)| *acked < seq).is_some() {}
@@ -394,20 +420,25 @@ impl Receiver {
     }
 
     fn take(&mut self, item: &Item, frame: &Segment, way: &mut Way<'_>, fx: &mut Effects) {
-        if self.next.to(item.to()) > item.to() {
+        let next = self.next.to(item.to());
+        if next > item.to() {
             return;
         }
         self.next = Near::new(item.to() + 1);
-        let record = match item {
-            Item::Record { publisher, .. } if *publisher == Some(way.me) => return,
-            Item::Record { record, .. } => Some(&**record),
-            Item::Skip(_) => None,
-        };
         let Way { key, epoch, filter, .. } = way;
+        let (record, frame) = match item {
+            Item::Record { publisher, .. } if *publisher == Some(way.me) => return,
+            Item::Record { record, .. } => (Some(&**record), frame.clone()),
+            Item::Skip(skipped) if skipped.from < next => {
+                let rest = Item::Skip(Skipped { from: next, ..*skipped });
+                (None, rest.encode(key, *epoch, fx))
+            }
+            Item::Skip(_) => (None, frame.clone()),
+        };
         let passes = filter.as_mut().is_none_or(|f| f.passes(key, *epoch, item.from(), record, self.connection, fx));
         if passes {
             fx.deliveries += 1;
-            fx.send(self.connection, frame.clone(), Weight::Data);
+            fx.send(self.connection, frame, Weight::Data);
         }
     }
 }

@@ -23,6 +23,8 @@ mod merge;
 #[cfg(test)]
 mod merging;
 mod mirror;
+#[cfg(test)]
+mod passing;
 mod presence;
 mod publish;
 mod receipts;

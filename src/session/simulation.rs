@@ -327,6 +327,10 @@ impl View {
                         |r: &Record| r.content.subject.as_deref() == Some(self.user) || r.content.kind == RecordKind::created;
                     assert!(world.logs[&epoch].records[seq as usize..].iter().any(|r| is_his(r)), "he joined later");
                 }
+                SkipReason::members_changed => {
+                    let record = &world.logs[&epoch].records[seq as usize - 1];
+                    assert!(record.content.is_quiet() && !ends(record, self.user), "{to} {seq}: not to be passed over");
+                }
                 _ => {}
             }
         }
@@ -473,6 +477,7 @@ impl Simulation {
             publish_rate_per_user: 0,
             conversation_idle_ms: random.within(1, 50),
             users_idle_max: random.one(&[0, 1, 100]),
+            member_changes_told_max: [1000, 0, 2][(seed % 3) as usize],
             ..Limits::default()
         };
         let shards = random.within(1, 3) as ShardId;

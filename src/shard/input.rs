@@ -61,7 +61,6 @@ impl Shard {
             return;
         }
         if is_full {
-            self.receive(slot);
             let after_ms = 1000 + self.random_below(4000);
             self.goodbye(slot, CloseCode::too_many_connections, after_ms);
         } else {
@@ -80,7 +79,6 @@ impl Shard {
             _ => Ok(()),
         };
         if let Err(after_ms) = allowed {
-            self.receive(slot);
             self.goodbye(slot, CloseCode::connect_rate_limited, after_ms);
         } else {
             self.knock(slot);

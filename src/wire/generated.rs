@@ -636,15 +636,16 @@ impl ::flatbuffers::SimpleToVerifyInSlice for RecordKind {}
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 pub const ENUM_MIN_SKIP_REASON: u8 = 0;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
-pub const ENUM_MAX_SKIP_REASON: u8 = 4;
+pub const ENUM_MAX_SKIP_REASON: u8 = 5;
 #[deprecated(since = "2.0.0", note = "Use associated constants instead. This will no longer be generated in 2021.")]
 #[allow(non_camel_case_types)]
-pub const ENUM_VALUES_SKIP_REASON: [SkipReason; 5] = [
+pub const ENUM_VALUES_SKIP_REASON: [SkipReason; 6] = [
   SkipReason::none,
   SkipReason::expired,
   SkipReason::trimmed,
   SkipReason::filtered,
   SkipReason::before_joined,
+  SkipReason::members_changed,
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -657,15 +658,17 @@ impl SkipReason {
   pub const trimmed: Self = Self(2);
   pub const filtered: Self = Self(3);
   pub const before_joined: Self = Self(4);
+  pub const members_changed: Self = Self(5);
 
   pub const ENUM_MIN: u8 = 0;
-  pub const ENUM_MAX: u8 = 4;
+  pub const ENUM_MAX: u8 = 5;
   pub const ENUM_VALUES: &'static [Self] = &[
     Self::none,
     Self::expired,
     Self::trimmed,
     Self::filtered,
     Self::before_joined,
+    Self::members_changed,
   ];
   /// Returns the variant's name or "" if unknown.
   pub fn variant_name(self) -> Option<&'static str> {
@@ -675,6 +678,7 @@ impl SkipReason {
       Self::trimmed => Some("trimmed"),
       Self::filtered => Some("filtered"),
       Self::before_joined => Some("before_joined"),
+      Self::members_changed => Some("members_changed"),
       _ => None,
     }
   }

@@ -357,6 +357,40 @@ fn who_is_removed_in_a_stream_of_messages_gets_nothing_after_his_removal() {
 }
 
 #[test]
+fn in_a_large_group_only_who_comes_or_leaves_is_told() {
+    let server = Server::start(&["--member-changes-told-max", "1"]);
+    let [here, there] = server.users(2);
+    let mut owner = Client::connect(&server, &here[0], "phone");
+    let mut stays = Client::connect(&server, &there[0], "phone");
+    let mut goes = Client::connect(&server, &there[1], "phone");
+    let (epoch, _) = owner.group_create("g", true, false, &[&there[0]]);
+    assert_eq!(stays.record(RecordKind::added).seq, 2);
+    let reference = goes.send_group_join("g");
+    assert_eq!(goes.ack(reference).seq, 3);
+    owner.publish("group:g", "hello");
+    assert_eq!(goes.message().text(), "hello");
+    let reference = owner.send_group_remove("g", &there[1]);
+    assert_eq!(owner.ack(reference).seq, 5);
+    owner.publish("group:g", "goodbye");
+    assert_eq!(goes.record(RecordKind::removed).cursor(), (epoch, 5));
+    let passed = |seq| {
+        let (conversation, why) = ("group:g".to_owned(), SkipReason::members_changed);
+        Seen::Skip(Skip { conversation, epoch, from: seq, to: seq, why })
+    };
+    for (seq, text) in [(3, "hello"), (5, "goodbye")] {
+        assert_eq!(stays.event(), passed(seq));
+        let message = stays.message();
+        assert_eq!((message.seq, message.text()), (seq + 1, text));
+    }
+    let page = stays.sync("group:g", (epoch, 2), 0, campanile::wire::schema::Direction::forward);
+    assert_eq!(
+        page.messages.iter().map(|m| m.kind).collect::<Vec<_>>(),
+        [RecordKind::joined, RecordKind::message, RecordKind::removed, RecordKind::message]
+    );
+    assert_eq!(goes.rest_of("group:g"), []);
+}
+
+#[test]
 fn a_fan_out_in_slices_is_exact_while_members_come_and_go() {
     let server = Server::start(&[
         "--fan-out-slice",

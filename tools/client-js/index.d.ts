@@ -21,7 +21,7 @@ export type RecordKind =
   | 'message' | 'created' | 'title' | 'added' | 'joined' | 'removed' | 'left' | 'role' | 'disbanded' | 'retracted';
 export type ReceiptKind = 'delivered' | 'read';
 export type Direction = 'forward' | 'backward';
-export type SkipReason = 'none' | 'expired' | 'trimmed' | 'filtered' | 'before_joined';
+export type SkipReason = 'none' | 'expired' | 'trimmed' | 'filtered' | 'before_joined' | 'members_changed';
 
 /** Codes of the server, in answer to a request. */
 export type ErrorCode =

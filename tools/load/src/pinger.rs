@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use campanile::wire::schema::{Body, Connect, ConnectArgs, Ping, PingArgs};
 use campanile::wire::{Encoder, Fbb, PROTOCOL_VERSION, Verb};
 use flatbuffers::WIPOffset;
-use hdrhistogram::Histogram;
 use thread_priority::{
     RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
 };
 
+use crate::account::Latencies;
 use crate::dress::{Answer, Arrived, Dress, Inbound, Outbound, Target, What};
 use crate::error::Failure;
 
@@ -31,12 +31,13 @@ const BEFORE: u8 = 0;
 const DURING: u8 = 1;
 const END: u8 = 2;
 
-/// Round trips in ns, intended send to pong read.
+/// Round trips, intended send to pong read.
+#[derive(Default)]
 pub struct Pings {
     /// While nothing else went on.
-    pub before: Histogram<u64>,
+    pub before: Latencies,
     /// While it did.
-    pub during: Histogram<u64>,
+    pub during: Latencies,
 }
 
 /// The session. It ends with [`Pinger::end`].
@@ -132,8 +133,7 @@ impl Session {
 
     fn ping(mut self, phase: &AtomicU8) -> io::Result<Pings> {
         go_before_others();
-        let histogram = || Histogram::new_with_max(3_600_000_000_000, 3).expect("one hour in ns with 3 digits is allowed");
-        let mut pings = Pings { before: histogram(), during: histogram() };
+        let mut pings = Pings::default();
         let mut intended = Instant::now();
         for number in 2.. {
             intended += EVERY;

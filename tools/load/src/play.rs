@@ -76,9 +76,7 @@ pub fn crowd(common: &Common, server: &Server, options: &CrowdOptions) -> Result
     let settings = Settings::from(common)?.open(common, RATE_PER_S)?;
     // As many come back at once as logged in at once: as fast as the server takes them, and no faster.
     let settings = Settings { returns_per_worker: settings.logins_per_worker, ..settings };
-    let run = run_number();
-    let traffic = scenario::crowd(connections(common), options).map_err(Failure::Option)?;
-    let plan = Plan::of_traffic(run, traffic, settings.workers);
+    let plan = plan(common, &settings, |_, connections| scenario::crowd(connections, options))?;
     let server = prepared(watched(server)?, &plan, &settings)?;
     let outcome = conduct::crowd(plan, &settings, server, options)?;
     show(common, &CrowdFigures::from(&common.durability, &settings, options, &outcome))
@@ -115,9 +113,7 @@ fn ramp_traffic<O: Args>(
         return Err(Failure::Option("--pings: not while the rate is raised".to_owned()));
     }
     let settings = Settings::from(common)?.open(common, ramping.from_per_s)?;
-    let run = run_number();
-    let traffic = traffic(run, connections(common)).map_err(Failure::Option)?;
-    let plan = Plan::of_traffic(run, traffic, settings.workers);
+    let plan = plan(common, &settings, traffic)?;
     climb(load, plan, &settings, (common, server), ramping)
 }
 
@@ -137,7 +133,6 @@ fn climb(
     show(common, &figures)
 }
 
-/// `traffic` is given the run's number and how many connections there are.
 fn play<O: Args>(
     scenario: &'static str,
     Played { common, server, pings, .. }: &Played<O>,
@@ -146,12 +141,17 @@ fn play<O: Args>(
     with: impl FnOnce(Settings) -> Settings,
 ) -> Result<bool, Failure> {
     let settings = with(Settings { pings: *pings, ..Settings::from(common)?.open(common, rate_per_s)? });
-    let run = run_number();
-    let traffic = traffic(run, connections(common)).map_err(Failure::Option)?;
-    let plan = Plan::of_traffic(run, traffic, settings.workers);
+    let plan = plan(common, &settings, traffic)?;
     measure(scenario, plan, &settings, common, watched(server)?, None)
 }
 
-fn connections(common: &Common) -> u32 {
-    common.connections.unwrap_or(CONNECTIONS)
+/// `traffic` is given the run's number and how many connections there are.
+fn plan(
+    common: &Common,
+    settings: &Settings,
+    traffic: impl FnOnce(u32, u32) -> Result<Traffic, String>,
+) -> Result<Plan, Failure> {
+    let run = run_number();
+    let traffic = traffic(run, common.connections.unwrap_or(CONNECTIONS)).map_err(Failure::Option)?;
+    Ok(Plan::of_traffic(run, traffic, settings.workers))
 }

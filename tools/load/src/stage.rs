@@ -53,85 +53,83 @@ const STEPS: [Step; 12] = [
     Step::Stop,
 ];
 
-/// What a worker did so far, for progress and for knowing when a step is over. Written by that worker once per turn.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct Block {
-    /// Connections that are logged in.
-    pub logged_in: AtomicU64,
-    /// Groups created.
-    pub created: AtomicU64,
-    /// Members that have joined, topics that were subscribed to, users whose presence is watched.
-    pub joined: AtomicU64,
-    /// How often a session was told that it receives a conversation.
-    pub begun: AtomicU64,
-    /// Records of groups that came.
-    pub records: AtomicU64,
-    /// Sessions that came back.
-    pub returned: AtomicU64,
-    /// Sessions that are away, joins and leaves without an answer.
-    pub pending: AtomicU64,
-    /// See [`crate::account::Tally`].
-    pub attempts: AtomicU64,
-    /// See [`crate::account::Tally`].
-    pub refused: AtomicU64,
-    /// See [`crate::account::Tally`].
-    pub acked: AtomicU64,
-    /// See [`crate::account::Tally`].
-    pub read: AtomicU64,
-    /// When the last of them was.
-    pub read_at_ns: AtomicU64,
-    /// See [`crate::account::Tally`]; 0 where pings are not what is measured.
-    pub pings: AtomicU64,
-    /// See `pings`.
-    pub pongs: AtomicU64,
-    /// See [`crate::account::Tally`].
-    pub expected: AtomicU64,
-    /// Receipts that were answered.
-    pub receipts: AtomicU64,
-    /// Pages read.
-    pub pages: AtomicU64,
-    /// Users who have all that was laid in store for them.
-    pub caught_up: AtomicU64,
-    /// Rounds of which it has handed in what it measured.
-    pub rounds: AtomicU64,
-    /// 1 when its ledger was handed in.
-    pub handed_in: AtomicU64,
-    /// Logs read back.
-    pub readings: AtomicU64,
-    /// Messages in them.
-    pub read_back: AtomicU64,
-    /// Error frames, goaways and disconnects together.
-    pub troubles: AtomicU64,
+/// Counters of each worker and their sums, with the same names.
+macro_rules! counters {
+    ($(#[$doc:meta] $name:ident,)+) => {
+        /// What a worker did so far, for progress and for knowing when a step is over. Written by that worker once per turn.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub struct Block {
+            $(#[$doc] pub $name: AtomicU64,)+
+            /// When the last delivery was read.
+            pub read_at_ns: AtomicU64,
+        }
+
+        /// The sum of all blocks.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Totals {
+            $(#[$doc] pub $name: u64,)+
+            /// When the last delivery was read.
+            pub read_at_ns: u64,
+        }
+
+        impl Totals {
+            /// Counts first: who sees a number sees when the last of them was.
+            fn of(blocks: &[Block]) -> Totals {
+                blocks.iter().fold(Totals::default(), |sum, block| Totals {
+                    $($name: sum.$name + block.$name.load(Ordering::Acquire),)+
+                    read_at_ns: sum.read_at_ns.max(block.read_at_ns.load(Ordering::Relaxed)),
+                })
+            }
+        }
+    };
 }
 
-/// The sum of all blocks.
-#[allow(missing_docs)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    pub logged_in: u64,
-    pub created: u64,
-    pub joined: u64,
-    pub begun: u64,
-    pub records: u64,
-    pub returned: u64,
-    pub pending: u64,
-    pub attempts: u64,
-    pub refused: u64,
-    pub acked: u64,
-    pub read: u64,
-    pub read_at_ns: u64,
-    pub pings: u64,
-    pub pongs: u64,
-    pub expected: u64,
-    pub receipts: u64,
-    pub pages: u64,
-    pub caught_up: u64,
-    pub rounds: u64,
-    pub handed_in: u64,
-    pub readings: u64,
-    pub read_back: u64,
-    pub troubles: u64,
+counters! {
+    /// Connections that are logged in.
+    logged_in,
+    /// Groups created.
+    created,
+    /// Members that have joined, topics that were subscribed to, users whose presence is watched.
+    joined,
+    /// How often a session was told that it receives a conversation.
+    begun,
+    /// Records of groups that came.
+    records,
+    /// Sessions that came back.
+    returned,
+    /// Sessions that are away, joins and leaves without an answer.
+    pending,
+    /// See [`crate::account::Tally`].
+    attempts,
+    /// See [`crate::account::Tally`].
+    refused,
+    /// See [`crate::account::Tally`].
+    acked,
+    /// See [`crate::account::Tally`].
+    read,
+    /// See [`crate::account::Tally`]; 0 where pings are not what is measured.
+    pings,
+    /// See `pings`.
+    pongs,
+    /// See [`crate::account::Tally`].
+    expected,
+    /// Receipts that were answered.
+    receipts,
+    /// Pages read.
+    pages,
+    /// Users who have all that was laid in store for them.
+    caught_up,
+    /// Rounds of which it has handed in what it measured.
+    rounds,
+    /// 1 when its ledger was handed in.
+    handed_in,
+    /// Logs read back.
+    readings,
+    /// Messages in them.
+    read_back,
+    /// Error frames, goaways and disconnects together.
+    troubles,
 }
 
 /// Shared by all threads of a run.
@@ -315,31 +313,7 @@ impl Stage {
 
     /// All that was done so far.
     pub fn totals(&self) -> Totals {
-        self.blocks.iter().fold(Totals::default(), |sum, b| Totals {
-            logged_in: sum.logged_in + b.logged_in.load(Ordering::Relaxed),
-            created: sum.created + b.created.load(Ordering::Relaxed),
-            joined: sum.joined + b.joined.load(Ordering::Relaxed),
-            begun: sum.begun + b.begun.load(Ordering::Relaxed),
-            records: sum.records + b.records.load(Ordering::Relaxed),
-            returned: sum.returned + b.returned.load(Ordering::Relaxed),
-            pending: sum.pending + b.pending.load(Ordering::Relaxed),
-            attempts: sum.attempts + b.attempts.load(Ordering::Relaxed),
-            refused: sum.refused + b.refused.load(Ordering::Relaxed),
-            acked: sum.acked + b.acked.load(Ordering::Relaxed),
-            read: sum.read + b.read.load(Ordering::Acquire),
-            read_at_ns: sum.read_at_ns.max(b.read_at_ns.load(Ordering::Relaxed)),
-            pings: sum.pings + b.pings.load(Ordering::Relaxed),
-            pongs: sum.pongs + b.pongs.load(Ordering::Relaxed),
-            expected: sum.expected + b.expected.load(Ordering::Relaxed),
-            receipts: sum.receipts + b.receipts.load(Ordering::Relaxed),
-            pages: sum.pages + b.pages.load(Ordering::Relaxed),
-            caught_up: sum.caught_up + b.caught_up.load(Ordering::Relaxed),
-            rounds: sum.rounds + b.rounds.load(Ordering::Relaxed),
-            handed_in: sum.handed_in + b.handed_in.load(Ordering::Relaxed),
-            readings: sum.readings + b.readings.load(Ordering::Relaxed),
-            read_back: sum.read_back + b.read_back.load(Ordering::Relaxed),
-            troubles: sum.troubles + b.troubles.load(Ordering::Relaxed),
-        })
+        Totals::of(&self.blocks)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The books: what may be sent, what was received, what is missing. Pure state, no clock, no socket.
 
 mod board;
+mod latencies;
 mod ledger;
 mod own;
 mod payload;
@@ -17,8 +18,9 @@ mod verify;
 mod visits;
 
 pub use board::Board;
+pub use latencies::Latencies;
 pub use ledger::{Ledger, Log, mark};
-pub use own::{Own, limits};
+pub use own::Own;
 pub use payload::{HEADER_BYTES, Header};
 pub use peers::{Destination, RandomPeers};
 pub use publisher::{Attempt, Pace, Publisher, WINDOW_MAX};

@@ -16,23 +16,20 @@ pub struct Destination {
 pub struct RandomPeers {
     me: u32,
     all: u32,
-    state: u64,
+    random: fastrand::Rng,
     sent: AHashMap<u32, u64>,
 }
 
 impl RandomPeers {
     /// For connection `me` of `all`, which are at least 2. The choice depends on the run's number alone.
     pub fn new(run: u32, me: u32, all: u32) -> RandomPeers {
-        let state = (u64::from(run) << 32 | u64::from(me)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        RandomPeers { me, all, state, sent: AHashMap::new() }
+        let random = fastrand::Rng::with_seed(u64::from(run) << 32 | u64::from(me));
+        RandomPeers { me, all, random, sent: AHashMap::new() }
     }
 
-    /// The next one (xorshift64).
+    /// The next one.
     pub fn next(&mut self) -> Destination {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        let other = ((self.state >> 32) % u64::from(self.all - 1)) as u32;
+        let other = self.random.u32(0..self.all - 1);
         let peer = other + u32::from(other >= self.me);
         let sent = self.sent.entry(peer).or_default();
         *sent += 1;

@@ -3,16 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use hdrhistogram::Histogram;
-
-use super::{Arrival, Attempt, Own, Timeline, TrafficTally, Verified};
-
-/// Longest latency that is told apart, in ns (one hour).
-const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+use super::own::limits;
+use super::{Arrival, Attempt, Latencies, Own, Timeline, TrafficTally, Verified};
 
 /// Counts of one worker. "All" counts the whole run with its warm-up and drain; "measured" counts messages whose intended time lies
 /// between the end of the warm-up and the end of the duration, whenever they were answered or read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Tally {
     /// Publishes sent, refused ones included (all).
     pub attempts: u64,
@@ -59,72 +55,27 @@ pub struct Tally {
     /// Longest time in which no worker read an ack, ns (measured).
     pub stall_ns: u64,
     /// Begin of a late user's connection to the last message that was laid in store for him, ns.
-    pub catch_up: Histogram<u64>,
+    pub catch_up: Latencies,
     /// From the moment at which all began to that message, ns.
-    pub caught_up_after: Histogram<u64>,
+    pub caught_up_after: Latencies,
     /// Request of a page to its arrival, ns.
-    pub reads: Histogram<u64>,
+    pub reads: Latencies,
     /// Pages that did not hold what they should.
     pub wrong_pages: u64,
     /// What reading back found.
     pub verified: Verified,
     /// Intended send to delivery read, ns (measured).
-    pub latency: Histogram<u64>,
+    pub latency: Latencies,
     /// Intended send to ack read, ns (measured).
-    pub ack_latency: Histogram<u64>,
+    pub ack_latency: Latencies,
     /// Open loop: how long after its time a message was given to its publisher, ns (measured).
-    pub lateness: Histogram<u64>,
+    pub lateness: Latencies,
     /// Latencies over time (measured).
     pub timeline: Timeline,
     /// How busy this program was (measured).
     pub own: Own,
     /// What traffic counts besides.
     pub traffic: TrafficTally,
-}
-
-/// For latencies of up to an hour.
-pub(super) fn latencies() -> Histogram<u64> {
-    Histogram::new_with_max(LATENCY_NS_MAX, 3).expect("one hour in ns with 3 digits is allowed")
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Tally {
-            attempts: 0,
-            refused: 0,
-            acked: 0,
-            read: 0,
-            pings: 0,
-            pongs: 0,
-            expected: 0,
-            sent_measured: 0,
-            acked_measured: 0,
-            delivered_measured: 0,
-            expected_measured: 0,
-            duplicated: 0,
-            out_of_order: 0,
-            unexpected: 0,
-            records: 0,
-            gaps: 0,
-            unsent: 0,
-            errors: BTreeMap::new(),
-            goaways: BTreeMap::new(),
-            disconnects: 0,
-            server_window: None,
-            stall_ns: 0,
-            catch_up: latencies(),
-            caught_up_after: latencies(),
-            reads: latencies(),
-            wrong_pages: 0,
-            verified: Verified::default(),
-            latency: latencies(),
-            ack_latency: latencies(),
-            lateness: latencies(),
-            timeline: Timeline::default(),
-            own: Own::default(),
-            traffic: TrafficTally::default(),
-        }
-    }
 }
 
 impl Tally {
@@ -184,7 +135,6 @@ impl Tally {
     /// Takes out what was measured, so that another measurement may follow; what counts for the whole run stays.
     pub fn take_measured(&mut self) -> Tally {
         use std::mem::take;
-        let histogram = |own: &mut Histogram<u64>| std::mem::replace(own, latencies());
         Tally {
             sent_measured: take(&mut self.sent_measured),
             acked_measured: take(&mut self.acked_measured),
@@ -193,9 +143,9 @@ impl Tally {
             unsent: take(&mut self.unsent),
             stall_ns: take(&mut self.stall_ns),
             own: take(&mut self.own),
-            latency: histogram(&mut self.latency),
-            ack_latency: histogram(&mut self.ack_latency),
-            lateness: histogram(&mut self.lateness),
+            latency: take(&mut self.latency),
+            ack_latency: take(&mut self.ack_latency),
+            lateness: take(&mut self.lateness),
             ..Tally::default()
         }
     }
@@ -255,11 +205,17 @@ impl Tally {
             (&mut self.ack_latency, &other.ack_latency),
             (&mut self.lateness, &other.lateness),
         ] {
-            own.add(other).expect("both have the same range");
+            own.add(other);
         }
         self.timeline.add(&other.timeline);
         self.own = self.own.max(other.own);
         self.traffic.add(&other.traffic);
+    }
+
+    /// Why this program may have been the limit, in sentences; none: it was not. `cores_busy`: of all its cores, whoever kept them busy.
+    pub fn client_limits(&self, cores_busy: f64) -> Vec<String> {
+        let p99 = |latencies: &Latencies| latencies.value_at_quantile(0.99);
+        limits(self.own, cores_busy, p99(&self.lateness), p99(&self.latency))
     }
 
     /// Deliveries that never came (all).

@@ -1,17 +1,15 @@
 //! Latencies over time: the measured time in slices, by when messages were meant to be sent.
 
-use hdrhistogram::Histogram;
+use super::Latencies;
 
 /// Slices that are kept; what comes after them is in the other figures only.
-const SLICES_MAX: usize = 1000;
-/// Longest latency that is told apart, in ns (one hour).
-const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+const SLICES_MAX: u64 = 1000;
 
 /// See the module. Values with two digits, so that many slices take little memory.
 #[derive(Debug, Default)]
 pub struct Timeline {
     slice_ns: u64,
-    slices: Vec<Option<Histogram<u64>>>,
+    slices: Vec<Option<Latencies<2>>>,
 }
 
 /// One slice.
@@ -26,25 +24,23 @@ pub struct Slice {
 }
 
 impl Timeline {
-    /// With slices of this length.
+    /// With slices of this length; 0: nothing is kept.
     pub fn new(slice_ns: u64) -> Timeline {
-        Timeline { slice_ns: slice_ns.max(1), slices: Vec::new() }
+        Timeline { slice_ns, slices: Vec::new() }
     }
 
     /// A latency of a message that was meant to be sent so long after the beginning.
     pub fn record(&mut self, since_begin_ns: u64, latency_ns: u64) {
-        let at = (since_begin_ns / self.slice_ns.max(1)) as usize;
-        if self.slice_ns > 0 && at < SLICES_MAX {
-            self.at(at).saturating_record(latency_ns);
+        if let Some(at) = since_begin_ns.checked_div(self.slice_ns).filter(|at| *at < SLICES_MAX) {
+            self.at(at as usize).saturating_record(latency_ns);
         }
     }
 
-    fn at(&mut self, at: usize) -> &mut Histogram<u64> {
+    fn at(&mut self, at: usize) -> &mut Latencies<2> {
         if self.slices.len() <= at {
             self.slices.resize_with(at + 1, || None);
         }
-        let new = || Histogram::new_with_max(LATENCY_NS_MAX, 2).expect("one hour in ns with 2 digits is allowed");
-        self.slices[at].get_or_insert_with(new)
+        self.slices[at].get_or_insert_default()
     }
 
     /// Adds what another worker measured, with the same slices.
@@ -52,7 +48,7 @@ impl Timeline {
         self.slice_ns = self.slice_ns.max(other.slice_ns);
         for (at, histogram) in other.slices.iter().enumerate() {
             if let Some(histogram) = histogram {
-                self.at(at).add(histogram).expect("both have the same range");
+                self.at(at).add(histogram);
             }
         }
     }
@@ -60,7 +56,7 @@ impl Timeline {
     /// Slices in which something was measured.
     pub fn slices(&self) -> Vec<Slice> {
         let us = |ns: u64| ns as f64 / 1e3;
-        let slice = |(at, histogram): (usize, &Option<Histogram<u64>>)| {
+        let slice = |(at, histogram): (usize, &Option<Latencies<2>>)| {
             let histogram = histogram.as_ref()?;
             Some(Slice {
                 t_s: (at as f64 + 0.5) * self.slice_ns as f64 / 1e9,

@@ -1,15 +1,13 @@
 //! What traffic counts besides what every run counts.
 
-use hdrhistogram::Histogram;
-
-use super::tally::latencies;
+use super::Latencies;
 
 /// Parts of a run that are told apart: before something happens, while it does, and after it.
 pub const PHASES: usize = 3;
 
 /// Latencies in ns by class of conversation and phase; only what occurs takes memory.
 #[derive(Debug, Default)]
-pub struct ByClass(Vec<Option<Histogram<u64>>>);
+pub struct ByClass(Vec<Option<Latencies>>);
 
 impl ByClass {
     /// A delivery took so long.
@@ -17,15 +15,15 @@ impl ByClass {
         self.at(usize::from(class) * PHASES + phase).saturating_record(ns);
     }
 
-    fn at(&mut self, place: usize) -> &mut Histogram<u64> {
+    fn at(&mut self, place: usize) -> &mut Latencies {
         if self.0.len() <= place {
             self.0.resize_with(place + 1, || None);
         }
-        self.0[place].get_or_insert_with(latencies)
+        self.0[place].get_or_insert_default()
     }
 
     /// Those of a class in a phase, if there were any.
-    pub fn get(&self, class: u8, phase: usize) -> Option<&Histogram<u64>> {
+    pub fn get(&self, class: u8, phase: usize) -> Option<&Latencies> {
         self.0.get(usize::from(class) * PHASES + phase)?.as_ref()
     }
 
@@ -33,14 +31,14 @@ impl ByClass {
     pub fn add(&mut self, other: &ByClass) {
         for (place, histogram) in other.0.iter().enumerate() {
             if let Some(histogram) = histogram {
-                self.at(place).add(histogram).expect("both have the same range");
+                self.at(place).add(histogram);
             }
         }
     }
 }
 
 /// Counts of the whole run, with its warm-up and drain.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct TrafficTally {
     /// Measured deliveries.
     pub by_class: ByClass,
@@ -51,9 +49,9 @@ pub struct TrafficTally {
     /// Sessions that were away at the end.
     pub away: u64,
     /// From the time at which a session was to come back to its welcome, ns.
-    pub relogins: Histogram<u64>,
+    pub relogins: Latencies,
     /// From the same time until it had all that was there when it came, ns.
-    pub returns: Histogram<u64>,
+    pub returns: Latencies,
     /// Publishes that had no answer when their connection ended and were sent again.
     pub asked_again: u64,
     /// Of those, the server said that it had them.
@@ -71,7 +69,7 @@ pub struct TrafficTally {
     /// Times that a user was said to come or to go.
     pub presence_events: u64,
     /// Joins and leaves, from when they were meant to begin to their ack, ns.
-    pub moves: Histogram<u64>,
+    pub moves: Latencies,
     /// Joins and leaves for which nobody was free.
     pub moves_left_out: u64,
     /// Messages and records that those who joined and left got.
@@ -82,32 +80,6 @@ pub struct TrafficTally {
     pub visits_cut_off: u64,
 }
 
-impl Default for TrafficTally {
-    fn default() -> Self {
-        TrafficTally {
-            by_class: ByClass::default(),
-            dropped: 0,
-            returned: 0,
-            away: 0,
-            relogins: latencies(),
-            returns: latencies(),
-            asked_again: 0,
-            had_been_taken: 0,
-            not_resumed: 0,
-            holes: 0,
-            filtered: 0,
-            receipts: 0,
-            receipt_events: 0,
-            presence_events: 0,
-            moves: latencies(),
-            moves_left_out: 0,
-            visited: 0,
-            visits_missing: 0,
-            visits_cut_off: 0,
-        }
-    }
-}
-
 impl TrafficTally {
     /// Adds what another worker counted.
     pub fn add(&mut self, other: &TrafficTally) {
@@ -115,7 +87,7 @@ impl TrafficTally {
         for (own, other) in
             [(&mut self.relogins, &other.relogins), (&mut self.returns, &other.returns), (&mut self.moves, &other.moves)]
         {
-            own.add(other).expect("both have the same range");
+            own.add(other);
         }
         for (own, other) in [
             (&mut self.dropped, other.dropped),
@@ -150,7 +122,7 @@ mod tests {
         b.record(1, 2, 300);
         b.record(0, 0, 50);
         a.add(&b);
-        let counts = [(0, 0), (0, 1), (1, 2)].map(|(class, phase)| a.get(class, phase).map(Histogram::len));
+        let counts = [(0, 0), (0, 1), (1, 2)].map(|(class, phase)| a.get(class, phase).map(|latencies| latencies.len()));
         assert_eq!(counts, [Some(1), None, Some(2)]);
         assert_eq!(a.get(1, 2).unwrap().max(), 300);
     }

@@ -79,14 +79,8 @@ pub struct Reading {
     pub log: Log,
     /// Everything up to here was read: for the next request.
     pub cursor: (u64, u64),
-    /// Acknowledged in it.
-    acked: u64,
     next: u64,
-    found: u64,
-    different: u64,
-    twice: u64,
-    holes: u64,
-    unacked: u64,
+    counts: Verified,
     seen: HashMap<u32, Tracker>,
 }
 
@@ -94,9 +88,8 @@ impl Reading {
     /// From the beginning.
     pub fn of(log: Log, ledger: &Ledger) -> Reading {
         let (acked, epoch) = ledger.acked_in(log);
-        let counts = (0, 0, 0, 0, 0);
-        let (found, different, twice, holes, unacked) = counts;
-        Reading { log, cursor: (epoch, 0), acked, next: 1, found, different, twice, holes, unacked, seen: HashMap::new() }
+        let counts = Verified { readings: 1, expected: acked, ..Verified::default() };
+        Reading { log, cursor: (epoch, 0), next: 1, counts, seen: HashMap::new() }
     }
 
     /// The server said that the log begins there, or that what stands before `next` does not come.
@@ -107,34 +100,30 @@ impl Reading {
     /// The next record of the log.
     pub fn take(&mut self, found: Found, ledger: &Ledger) {
         let Found { epoch, seq, message } = found;
-        self.holes += seq.saturating_sub(self.next);
+        self.counts.holes += seq.saturating_sub(self.next);
         if seq < self.next {
-            self.twice += 1;
+            self.counts.twice += 1;
             return;
         }
         self.next = seq + 1;
         let Some(FoundMessage { mark, header }) = message else { return };
         match ledger.mark_at(self.log, epoch, seq) {
-            Some(acked) if acked == mark => self.found += 1,
-            Some(_) => self.different += 1,
-            None => self.unacked += 1,
+            Some(acked) if acked == mark => self.counts.read_back += 1,
+            Some(_) => self.counts.different += 1,
+            None => self.counts.unacked += 1,
         }
         if let Some(header) = header {
             let arrival = self.seen.entry(header.publisher).or_default().take(header.seq);
-            self.twice += u64::from(arrival == Arrival::Duplicate);
+            self.counts.twice += u64::from(arrival == Arrival::Duplicate);
         }
     }
 
     /// The log was read up to its end, or cannot be read any further.
     pub fn end(self, committed: Option<u64>, into: &mut Verified) {
-        into.readings += 1;
-        into.expected += self.acked;
-        into.read_back += self.found;
-        into.different += self.different;
-        into.missing += self.acked.saturating_sub(self.found + self.different);
-        into.twice += self.twice;
-        into.holes += self.holes + committed.map_or(0, |committed| (committed + 1).saturating_sub(self.next));
-        into.unacked += self.unacked;
+        let mut counts = self.counts;
+        counts.missing = counts.expected.saturating_sub(counts.read_back + counts.different);
+        counts.holes += committed.map_or(0, |committed| (committed + 1).saturating_sub(self.next));
+        into.add(&counts);
     }
 }
 

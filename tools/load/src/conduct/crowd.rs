@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::run::{LEAD_NS, NEVER_NS, Run};
-use super::{Conductor, Meters, REST, Sample, Series, Watched, with_crew};
+use super::{Conductor, REST, Sample, Series, Spent, Watched, with_crew};
 use crate::account::Tally;
 use crate::dress::Dress;
 use crate::error::Failure;
@@ -61,8 +61,8 @@ pub struct Seen {
     pub logins_per_s: f64,
     /// Before the first connection, with all sessions, and at the end.
     pub memory: [Footprint; 3],
-    /// At the beginning and at the end of the rest.
-    pub rest: [Meters; 2],
+    /// In the rest.
+    pub rest: Spent,
     /// The sample's turns: before and after others dropped.
     pub samples: Vec<Turn>,
     /// What was said to all, in its order: before, while they were away, and after they were back.
@@ -113,7 +113,7 @@ impl Play {
         let first = conductor.meters()?;
         let until_ns = conductor.crew.stage.now_ns() + (rest * 1e9) as u64;
         run.sleep_until(conductor, until_ns, "at rest");
-        let rest = [first, conductor.meters()?];
+        let rest = conductor.meters()?.since(&first);
 
         let dropped = drop_many(conductor);
         let meanwhile = self.broadcast(conductor, 1, dropped);

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod ladder;
+mod meters;
 mod minutes;
 mod ramp;
 mod run;
@@ -27,10 +28,10 @@ use crate::worker::{self, Crew, Post};
 
 pub use crowd::{Crowd, Footprint, Turn, crowd};
 pub use ladder::Ladder;
+pub use meters::{Meters, Spent};
 pub use minutes::Minutes;
 pub use ramp::{Ramp, RampStep, Ramping, ramp};
 pub use run::{Memory, Outcome, conduct};
-
 pub use series::{Sample, Series};
 pub use stock::{Backlog, ColdReads, Half, backlog, cold};
 
@@ -40,25 +41,6 @@ const LOOK: Duration = Duration::from_millis(5);
 const CALM: Duration = Duration::from_secs(2);
 /// Rest before memory is read, so that the server has finished what logins leave behind.
 const REST: Duration = Duration::from_secs(1);
-
-/// The server's meters at one moment. CPU in seconds since some moment before.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Meters {
-    /// When, in ns of the stage.
-    pub at_ns: u64,
-    /// Busy time of the server's cores.
-    pub server_cores_s: Option<f64>,
-    /// CPU of the server's process.
-    pub server_process_s: Option<f64>,
-    /// Busy time of this program's cores.
-    pub own_cores_s: f64,
-    /// Deliveries read so far.
-    pub read: u64,
-    /// Acks so far.
-    pub acked: u64,
-    /// Pings answered so far.
-    pub pongs: u64,
-}
 
 /// What is watched of the server.
 #[derive(Clone, Debug)]

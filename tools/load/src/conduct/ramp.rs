@@ -4,7 +4,7 @@ use std::thread;
 
 use super::ladder::Ladder;
 use super::run::{LEAD_NS, Run};
-use super::{Conductor, LOOK, Meters, Watched, with_crew};
+use super::{Conductor, LOOK, Spent, Watched, with_crew};
 use crate::account::Tally;
 use crate::dress::Dress;
 use crate::error::Failure;
@@ -31,8 +31,8 @@ pub struct RampStep {
     pub rate_per_s: f64,
     /// What was measured.
     pub tally: Tally,
-    /// At the beginning and at the end of the measured time.
-    pub meters: [Meters; 2],
+    /// In the measured time.
+    pub spent: Spent,
     /// Whether the server bore it.
     pub has_held: bool,
 }
@@ -93,7 +93,7 @@ impl Conductor<'_, '_> {
         run.sleep_until(self, begin, "settling");
         let first = self.meters()?;
         run.sleep_until(self, end, &format!("step {round}, {rate_per_s:.0} messages/s"));
-        let last = self.meters()?;
+        let spent = self.meters()?.since(&first);
         let drain_gave_up = Run::drain(self)?;
         self.crew.stage.go_to(Step::Count);
         let workers = u64::from(self.crew.plan.workers);
@@ -106,6 +106,6 @@ impl Conductor<'_, '_> {
         let is_all_there = tally.delivered_measured >= tally.expected_measured && tally.acked_measured as f64 >= 0.99 * intended;
         let has_held = !drain_gave_up && is_all_there && tally.latency.value_at_quantile(0.99) <= p99_ns;
         thread::sleep(LOOK);
-        Ok(RampStep { rate_per_s, tally, meters: [first, last], has_held })
+        Ok(RampStep { rate_per_s, tally, spent, has_held })
     }
 }

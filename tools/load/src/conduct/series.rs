@@ -49,16 +49,14 @@ impl Series {
     /// The meters now, beside how many cores are the server's and this program's.
     pub fn take(&mut self, now: Meters, rss_bytes: Option<u64>, server_cores: usize, own_cores: usize) {
         let Some(last) = self.last.replace(now) else { return };
-        let span_s = (now.at_ns - last.at_ns) as f64 / 1e9;
-        let share = |from: f64, to: f64, cores: usize| ((to - from) / span_s / cores.max(1) as f64).max(0.0);
-        let of = |from: Option<f64>, to: Option<f64>, cores| from.zip(to).map(|(from, to)| share(from, to, cores));
+        let spent = now.since(&last);
         self.samples.push(Sample {
             t_s: (now.at_ns - self.first_ns) as f64 / 1e9,
-            acks_per_s: (now.acked - last.acked) as f64 / span_s,
-            deliveries_per_s: (now.read - last.read) as f64 / span_s,
-            server_cpu: of(last.server_cores_s, now.server_cores_s, server_cores),
-            server_process_cpu: of(last.server_process_s, now.server_process_s, 1),
-            client_cpu: share(last.own_cores_s, now.own_cores_s, own_cores),
+            acks_per_s: spent.per_s(spent.acked),
+            deliveries_per_s: spent.per_s(spent.read),
+            server_cpu: spent.server_cores_s.map(|s| spent.share(s, server_cores)),
+            server_process_cpu: spent.server_process_s.map(|s| spent.share(s, 1)),
+            client_cpu: spent.share(spent.own_cores_s, own_cores),
             server_rss_bytes: rss_bytes,
         });
     }

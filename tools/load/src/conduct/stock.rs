@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{CALM, Conductor, Meters, REST, Sample, Series, Watched, with_crew};
+use super::{CALM, Conductor, REST, Sample, Series, Spent, Watched, with_crew};
 use crate::account::Tally;
 use crate::dress::Dress;
 use crate::error::Failure;
@@ -44,8 +44,8 @@ pub struct Backlog {
     pub caught_up: u64,
     /// From the first login to the moment at which all had them, or at which it was given up.
     pub took: Duration,
-    /// At the beginning and at the end of that time.
-    pub meters: [Meters; 2],
+    /// In that time.
+    pub spent: Spent,
     /// Memory of the server at its end, in bytes.
     pub rss_end: Option<u64>,
     /// Of a session that has nothing to do with it, if that was wanted.
@@ -75,15 +75,15 @@ pub fn backlog(plan: Plan, settings: &Settings, server: Watched, with_pings: boo
         stage.go_to(Step::LogIn);
         let users = u64::from(plan.connections - plan.publishers());
         conductor.wait_or_give_up("catching up", users, |t| t.caught_up);
-        let (took, last) = (begin.elapsed(), conductor.meters()?);
+        let (took, spent) = (begin.elapsed(), conductor.meters()?.since(&first));
         let series = std::mem::take(&mut conductor.series).samples();
         let pings = pinger.map(Pinger::end).transpose()?;
         thread::sleep(AFTERMATH);
         let caught_up = conductor.crew.stage.totals().caught_up;
-        Ok((filled, took, [first, last], conductor.rss()?, (pings, series), caught_up))
+        Ok((filled, took, spent, conductor.rss()?, (pings, series), caught_up))
     };
-    let ((filled, took, meters, rss_end, (pings, series), caught_up), tally, crew) = with_crew(plan, settings, server, play)?;
-    Ok(Backlog { plan: crew.plan, over: crew.target.dress, tally, filled, caught_up, took, meters, rss_end, pings, series })
+    let ((filled, took, spent, rss_end, (pings, series), caught_up), tally, crew) = with_crew(plan, settings, server, play)?;
+    Ok(Backlog { plan: crew.plan, over: crew.target.dress, tally, filled, caught_up, took, spent, rss_end, pings, series })
 }
 
 /// What reading cold conversations gave.

@@ -85,21 +85,17 @@ fn header_bytes(length: usize) -> usize {
 
 /// Keys for masks, a new one for each message as section 5.3 wants it. They need be no secret here: there is no browser and no proxy.
 #[derive(Debug)]
-pub struct Masks(u64);
+pub struct Masks(fastrand::Rng);
 
 impl Masks {
     /// Begins anywhere.
     pub fn new(seed: u64) -> Masks {
-        Masks(seed | 1)
+        Masks(fastrand::Rng::with_seed(seed))
     }
 
-    /// The next key (xorshift64*).
+    /// The next key.
     fn take(&mut self) -> [u8; 4] {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let mixed = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D);
-        ((mixed >> 32) as u32).to_ne_bytes()
+        self.0.u32(..).to_ne_bytes()
     }
 }
 

@@ -13,12 +13,12 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
-use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use serde::Serialize;
 
-use crate::conduct::Minutes;
+use crate::account::Latencies;
+use crate::conduct::{Meters, Minutes, Spent};
 use crate::error::Failure;
 use crate::machine::{self, Facts};
 use crate::peers::nats::{Said, is_stored, next, publish};
@@ -135,57 +135,43 @@ fn check(options: &NatsOptions) -> Result<(), Failure> {
     }
 }
 
-/// What the main thread saw.
-struct Watched {
-    minutes: Minutes,
-    acked: u64,
-    measured_s: f64,
-    server_s: Option<f64>,
-    own_s: f64,
-}
-
 /// Waits until the measured time is over and looks at the meters at both of its ends.
-fn watch(stage: &Stage, cpus: &[usize], server: Option<u32>) -> Result<Watched, Failure> {
+fn watch(stage: &Stage, cpus: &[usize], server: Option<u32>) -> Result<(Minutes, Spent), Failure> {
     let sleep_until = |at: u64| thread::sleep(Duration::from_nanos(at.saturating_sub(stage.now_ns())));
-    let meters = || -> Result<(u64, u64, Option<f64>, f64), Failure> {
-        let now = stage.now_ns();
-        let own_s = machine::busy_s(cpus, now as f64 / 1e9)?;
-        Ok((now, stage.totals().acked, server.map(machine::process_s).transpose()?, own_s))
+    let meters = || -> Result<Meters, Failure> {
+        let at_ns = stage.now_ns();
+        let own_cores_s = machine::busy_s(cpus, at_ns as f64 / 1e9)?;
+        let server_process_s = server.map(machine::process_s).transpose()?;
+        Ok(Meters { at_ns, acked: stage.totals().acked, server_process_s, own_cores_s, ..Meters::default() })
     };
     sleep_until(stage.measured().start);
     let first = meters()?;
-    let mut minutes = Minutes::from(first.0, first.1);
+    let mut minutes = Minutes::from(first.at_ns, first.acked);
     while stage.now_ns() < stage.measured().end {
         minutes.look(stage.now_ns(), stage.totals().acked);
         sleep_until(stage.measured().end.min(stage.now_ns() + 100_000_000));
     }
     let last = meters()?;
-    minutes.end(last.0, last.1);
-    Ok(Watched {
-        minutes,
-        acked: last.1 - first.1,
-        measured_s: (last.0 - first.0) as f64 / 1e9,
-        server_s: first.2.zip(last.2).map(|(first, last)| last - first),
-        own_s: last.3 - first.3,
-    })
+    minutes.end(last.at_ns, last.acked);
+    Ok((minutes, last.since(&first)))
 }
 
-fn figures(options: &NatsOptions, stage: &Stage, watched: Watched, sum: &Counts, cpus: usize) -> NatsFigures {
+fn figures(options: &NatsOptions, stage: &Stage, (minutes, spent): (Minutes, Spent), sum: &Counts, cpus: usize) -> NatsFigures {
     NatsFigures {
         scenario: "nats-floor",
         connections: options.connections,
         window: options.window,
         payload_bytes: options.payload,
         subjects: options.subjects,
-        duration_s: watched.measured_s,
-        acked: watched.acked,
+        duration_s: spent.seconds,
+        acked: spent.acked,
         refused: sum.refused,
-        acks_per_s: watched.acked as f64 / watched.measured_s,
-        acks_per_s_by_minute: watched.minutes.rates(),
+        acks_per_s: spent.per_s(spent.acked),
+        acks_per_s_by_minute: minutes.rates(),
         longest_stall_ms: sum.stall_ns.max(stage.without_ack_ns()) as f64 / 1e6,
         ack_latency_us: Latency::from(&sum.latency),
-        server_process_cpu: watched.server_s.map(|s| s / watched.measured_s),
-        client_cpu_busy: watched.own_s / watched.measured_s / cpus as f64,
+        server_process_cpu: spent.server_process_s.map(|s| spent.share(s, 1)),
+        client_cpu_busy: spent.share(spent.own_cores_s, cpus),
         machine: machine::facts(),
         command: std::env::args().collect(),
     }
@@ -206,19 +192,13 @@ fn table(f: &NatsFigures) -> Table {
 }
 
 /// What a thread counted.
+#[derive(Default)]
 struct Counts {
     acked: u64,
     refused: u64,
     stall_ns: u64,
-    /// Publish to ack, ns, of what was published in the measured time.
-    latency: Histogram<u64>,
-}
-
-impl Default for Counts {
-    fn default() -> Counts {
-        let latency = Histogram::new_with_max(3_600_000_000_000, 3).expect("one hour in ns with 3 digits is allowed");
-        Counts { acked: 0, refused: 0, stall_ns: 0, latency }
-    }
+    /// Publish to ack, of what was published in the measured time.
+    latency: Latencies,
 }
 
 impl Counts {
@@ -226,7 +206,7 @@ impl Counts {
         self.acked += other.acked;
         self.refused += other.refused;
         self.stall_ns = self.stall_ns.max(other.stall_ns);
-        self.latency.add(&other.latency).expect("both have the same range");
+        self.latency.add(&other.latency);
     }
 }
 

@@ -281,21 +281,15 @@ mod tests {
     /// Nothing that is received can panic, be waited for without end, or be taken as longer than it is.
     #[test]
     fn hostile_bytes_are_refused_or_bounded() {
-        let mut state = 88_172_645_463_325_252_u64;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state
-        };
+        let mut random = fastrand::Rng::with_seed(1);
         let seeds: [&[u8]; 4] =
             [b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$4\r\nabcd\r\n", b"MSG a 1 r 4\r\nabcd\r\n", &[0x30, 3, 0, 1, b't'], b"Mabc"];
         for peer in ALL {
             for round in 0..20_000 {
                 let mut bytes = seeds[round % seeds.len()].to_vec();
-                for _ in 0..=next() % 3 {
-                    let at = next() as usize % bytes.len();
-                    bytes[at] = next() as u8;
+                for _ in 0..random.u32(1..=3) {
+                    let at = random.usize(0..bytes.len());
+                    bytes[at] = random.u8(..);
                 }
                 if let Ok(Some((_, used))) = peer.hear(&bytes) {
                     assert!(used > 0 && used <= bytes.len(), "{peer:?} {bytes:?}");

@@ -1,19 +1,16 @@
 //! The report of `backlog`.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
+use super::about::About;
 use super::curve::Curve;
-use super::figures::{codes_of_errors, codes_of_goaways};
+use super::figures::us_each;
 use super::page::write::{count, time};
-use super::page::{Page, Tile};
-use super::parts::{Run, fault};
+use super::page::{Page, fault, tile};
 use super::table::{Table, latency, mib, percent};
+use super::troubles::Troubles;
 use super::{Latency, Report, charts};
 use crate::conduct::{Backlog, Sample};
-use crate::dress::Dress;
-use crate::machine::{self, Facts};
 use crate::options::Settings;
 use crate::scenario::Kind;
 
@@ -21,17 +18,14 @@ use crate::scenario::Kind;
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct BacklogFigures {
-    pub scenario: &'static str,
-    pub durability: String,
-    /// How frames travelled: tcp, ws, or ws-json.
-    pub over: Dress,
+    #[serde(flatten)]
+    pub about: About,
     /// Who log in at once.
     pub users: u32,
     /// That wait for each of them.
     pub messages_per_user: u32,
     /// Who sent them.
     pub publishers: u32,
-    pub payload_bytes: usize,
     /// Laying in store.
     pub filled_messages: u64,
     pub fill_s: f64,
@@ -50,15 +44,9 @@ pub struct BacklogFigures {
     pub delivered: u64,
     pub expected: u64,
     pub deliveries_per_s: f64,
-    pub lost: u64,
-    pub duplicated: u64,
-    /// Within a conversation.
-    pub out_of_order: u64,
-    pub unexpected: u64,
+    #[serde(flatten)]
+    pub troubles: Troubles,
     pub gaps: u64,
-    pub disconnects: u64,
-    pub errors: BTreeMap<String, u64>,
-    pub goaways: BTreeMap<String, u64>,
     /// Round trips of a session that has nothing to do with it, every 10 ms: while nothing goes on, and while all catch up.
     pub pings_before_us: Option<Latency>,
     pub pings_during_us: Option<Latency>,
@@ -74,29 +62,20 @@ pub struct BacklogFigures {
     /// Distributions, for charts.
     #[serde(skip)]
     pub curves: Vec<Curve>,
-    pub cpus: Vec<usize>,
     pub server_cpus: Vec<usize>,
-    pub machine: Facts,
-    pub command: Vec<String>,
-    pub version: &'static str,
 }
 
 impl BacklogFigures {
     /// Computes the figures.
     pub fn from(durability: &str, settings: &Settings, outcome: &Backlog) -> BacklogFigures {
-        let Backlog { plan, tally, filled, meters: [first, last], pings, .. } = outcome;
+        let Backlog { plan, tally, filled, spent, pings, .. } = outcome;
         let Kind::Backlog { publishers, users, messages } = plan.kind else { unreachable!("a backlog was played") };
-        let measured_s = (last.at_ns - first.at_ns) as f64 / 1e9;
-        let server_s = first.server_cores_s.zip(last.server_cores_s).map(|(first, last)| last - first);
         let expected = u64::from(users) * u64::from(messages);
         BacklogFigures {
-            scenario: "backlog",
-            durability: durability.to_owned(),
-            over: outcome.over,
+            about: About::new("backlog", durability, outcome.over, settings),
             users,
             messages_per_user: messages,
             publishers,
-            payload_bytes: settings.payload_bytes,
             filled_messages: filled.messages,
             fill_s: filled.took.as_secs_f64(),
             fill_acks_per_s: filled.messages as f64 / filled.took.as_secs_f64(),
@@ -108,22 +87,16 @@ impl BacklogFigures {
             delivered: tally.read,
             expected,
             deliveries_per_s: tally.read as f64 / outcome.took.as_secs_f64(),
-            lost: expected.saturating_sub(tally.read),
-            duplicated: tally.duplicated,
-            out_of_order: tally.out_of_order,
-            unexpected: tally.unexpected,
+            troubles: Troubles { lost: expected.saturating_sub(tally.read), ..Troubles::from(tally) },
             gaps: tally.gaps,
-            disconnects: tally.disconnects,
-            errors: codes_of_errors(tally),
-            goaways: codes_of_goaways(tally),
             pings_before_us: pings.as_ref().map(|pings| Latency::from(&pings.before)),
             pings_during_us: pings.as_ref().map(|pings| Latency::from(&pings.during)),
-            server_cpu_busy: server_s.map(|s| s / measured_s / settings.server_cpus.len() as f64),
-            server_cpu_us_per_delivery: server_s.filter(|_| tally.read > 0).map(|s| s * 1e6 / tally.read as f64),
+            server_cpu_busy: spent.server_cores_s.map(|s| spent.share(s, settings.server_cpus.len())),
+            server_cpu_us_per_delivery: us_each(spent.server_cores_s, tally.read),
             server_rss_start_bytes: filled.rss_before,
             server_rss_filled_bytes: filled.rss_after,
             server_rss_end_bytes: outcome.rss_end,
-            client_cpu_busy: (last.own_cores_s - first.own_cores_s) / measured_s / settings.cpus.len() as f64,
+            client_cpu_busy: spent.share(spent.own_cores_s, settings.cpus.len()),
             series: outcome.series.clone(),
             curves: [
                 Curve::of("from his own connect", &tally.catch_up),
@@ -134,11 +107,7 @@ impl BacklogFigures {
             .into_iter()
             .flatten()
             .collect(),
-            cpus: settings.cpus.clone(),
             server_cpus: settings.server_cpus.clone(),
-            machine: machine::facts(),
-            command: std::env::args().collect(),
-            version: env!("CARGO_PKG_VERSION"),
         }
     }
 }
@@ -146,51 +115,31 @@ impl BacklogFigures {
 impl Report for BacklogFigures {
     /// Whether every user got each of his messages once and in order.
     fn is_clean(&self) -> bool {
-        self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects + self.gaps == 0
+        self.troubles.count() + self.gaps == 0
     }
 
     fn page(&self) -> Page {
-        let run = Run {
-            scenario: self.scenario,
-            subtitle: format!(
-                "{} users log in at once, {} messages wait for each, over {}",
-                self.users,
-                self.messages_per_user,
-                self.over.name()
-            ),
-            is_clean: self.is_clean(),
-            durability: &self.durability,
-            cpus: &self.cpus,
-            server_cpus: &self.server_cpus,
-            machine: &self.machine,
-            command: &self.command,
-            version: self.version,
-            table: self.table(),
-        };
-        let tile = |name, value, note| Tile { name, value, note };
-        let mut page = run.page();
+        let subtitle = format!(
+            "{} users log in at once, {} messages wait for each, over {}",
+            self.users,
+            self.messages_per_user,
+            self.about.over.name()
+        );
+        let mut page = self.about.page(subtitle, self.is_clean(), &self.server_cpus, &self.table());
         page.tiles = vec![
             tile("until all had caught up", time(self.all_caught_up_s * 1e6), format!("{} users", self.caught_up)),
             tile("a user's own time, p50", time(self.catch_up_us.p50), format!("p99 {}", time(self.catch_up_us.p99))),
             tile("deliveries per second", count(self.deliveries_per_s), format!("{} in all", count(self.delivered as f64))),
-            tile("laid in store", count(self.fill_acks_per_s), "acks per second".to_owned()),
+            tile("laid in store", count(self.fill_acks_per_s), "acks per second"),
         ];
-        page.charts = [
-            charts::distribution(&self.curves),
-            charts::throughput(&self.series, &[]),
-            charts::cpu(&self.series, &[]),
-            charts::memory(&self.series, &[]),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        page.charts = charts::of_run(&self.curves, None, &self.series, &[]);
         page.losses = vec![
-            fault("lost", self.lost, "messages that waited and never came"),
-            fault("duplicated", self.duplicated, "messages that came again"),
-            fault("out of order", self.out_of_order, "messages that came after later ones of their conversation"),
-            fault("unexpected", self.unexpected, "frames that fit nowhere"),
+            fault("lost", self.troubles.lost, "messages that waited and never came"),
+            fault("duplicated", self.troubles.duplicated, "messages that came again"),
+            fault("out of order", self.troubles.out_of_order, "messages that came after later ones of their conversation"),
+            fault("unexpected", self.troubles.unexpected, "frames that fit nowhere"),
             fault("gaps", self.gaps, "the server announced that it left something out"),
-            fault("disconnects", self.disconnects, "connections that ended though nobody wanted that"),
+            fault("disconnects", self.troubles.disconnects, "connections that ended though nobody wanted that"),
         ];
         page
     }
@@ -198,8 +147,9 @@ impl Report for BacklogFigures {
     fn table(&self) -> Table {
         let mut t = Table::default();
         let (users, messages, publishers) = (self.users, self.messages_per_user, self.publishers);
-        let what = format!("{users} users, {messages} messages each, {publishers} publishers, {} bytes", self.payload_bytes);
-        t.row("scenario", &format!("backlog: {what}, {}, durability {}", self.over.name(), self.durability));
+        let what =
+            format!("{users} users, {messages} messages each, {publishers} publishers, {} bytes", self.about.payload_bytes);
+        t.row("scenario", &format!("backlog: {what}, {}, durability {}", self.about.over.name(), self.about.durability));
         t.row(
             "laid in store",
             &format!("{} in {:.1} s   ({:.0} acks per second)", self.filled_messages, self.fill_s, self.fill_acks_per_s),
@@ -211,7 +161,7 @@ impl Report for BacklogFigures {
             "delivered / expected",
             &format!("{} / {}   ({:.0} per second)", self.delivered, self.expected, self.deliveries_per_s),
         );
-        t.row("lost, duplicated, disorder", &format!("{}, {}, {}", self.lost, self.duplicated, self.out_of_order));
+        self.troubles.row(&mut t);
         t.optional("pings before, us", self.pings_before_us.as_ref().map(latency));
         t.optional("pings meanwhile, us", self.pings_during_us.as_ref().map(latency));
         t.optional("server cores", self.server_cpu_busy.map(|b| format!("{:.1} % busy of {:?}", percent(b), self.server_cpus)));
@@ -220,15 +170,14 @@ impl Report for BacklogFigures {
         if let [Some(start), Some(filled), Some(end)] = rss.map(|bytes| bytes.map(mib)) {
             t.row("server memory", &format!("{start:.1} MiB before, {filled:.1} with the backlog, {end:.1} at the end"));
         }
-        t.row("client CPU", &format!("{:.0} % of cores {:?}", percent(self.client_cpu_busy), self.cpus));
+        t.row("client CPU", &format!("{:.0} % of cores {:?}", percent(self.client_cpu_busy), self.about.cpus));
         t.counts(&[
             ("refused publishes", self.fill_refused),
-            ("disconnects", self.disconnects),
-            ("unexpected frames", self.unexpected),
+            ("disconnects", self.troubles.disconnects),
+            ("unexpected frames", self.troubles.unexpected),
             ("gaps and skips", self.gaps),
         ]);
-        t.codes("errors", &self.errors);
-        t.codes("goaways", &self.goaways);
+        self.troubles.codes(&mut t);
         t
     }
 }

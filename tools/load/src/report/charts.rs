@@ -6,6 +6,12 @@ use super::page::{Chart, Line, Scale};
 use crate::account::Slice;
 use crate::conduct::Sample;
 
+/// What a run shows: latencies, how they went over time where that is known, and the run over time.
+pub(super) fn of_run(curves: &[Curve], timeline: Option<Chart>, series: &[Sample], marks: &[(f64, String)]) -> Vec<Chart> {
+    let charts = [distribution(curves), timeline, throughput(series, marks), cpu(series, marks), memory(series, marks)];
+    charts.into_iter().flatten().collect()
+}
+
 /// Quantiles of latencies.
 pub(super) fn distribution(curves: &[Curve]) -> Option<Chart> {
     let last = curves.iter().filter_map(|curve| curve.points.last()).map(|(quantile, _)| *quantile).fold(0.99, f64::max);
@@ -37,7 +43,7 @@ pub(super) fn timeline(whose: &str, slices: &[Slice], marks: &[(f64, String)]) -
 }
 
 /// Messages per second over time.
-pub(super) fn throughput(series: &[Sample], marks: &[(f64, String)]) -> Option<Chart> {
+fn throughput(series: &[Sample], marks: &[(f64, String)]) -> Option<Chart> {
     let deliveries = Line { is_filled: true, ..line("deliveries", series.iter().map(|s| (s.t_s, s.deliveries_per_s))) };
     let acks = line("acks", series.iter().map(|s| (s.t_s, s.acks_per_s)));
     let values = || series.iter().flat_map(|s| [s.deliveries_per_s, s.acks_per_s]);
@@ -47,7 +53,7 @@ pub(super) fn throughput(series: &[Sample], marks: &[(f64, String)]) -> Option<C
 }
 
 /// Who was busy.
-pub(super) fn cpu(series: &[Sample], marks: &[(f64, String)]) -> Option<Chart> {
+fn cpu(series: &[Sample], marks: &[(f64, String)]) -> Option<Chart> {
     let optional = |name: &str, value: fn(&Sample) -> Option<f64>| {
         let points: Vec<(f64, f64)> = series.iter().filter_map(|s| Some((s.t_s, value(s)?))).collect();
         (!points.is_empty()).then(|| Line { name: name.to_owned(), points, is_filled: false })
@@ -65,7 +71,7 @@ pub(super) fn cpu(series: &[Sample], marks: &[(f64, String)]) -> Option<Chart> {
 }
 
 /// Memory of the server.
-pub(super) fn memory(series: &[Sample], marks: &[(f64, String)]) -> Option<Chart> {
+fn memory(series: &[Sample], marks: &[(f64, String)]) -> Option<Chart> {
     let points: Vec<(f64, f64)> = series.iter().filter_map(|s| Some((s.t_s, s.server_rss_bytes? as f64))).collect();
     let scale = Scale::bytes_from_zero(points.iter().map(|(_, bytes)| *bytes));
     let is_any = !points.is_empty();

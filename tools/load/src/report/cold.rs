@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::about::About;
 use super::curve::Curve;
-use super::figures::codes_of_errors;
 use super::page::write::{bytes, count, time};
-use super::page::{Page, Tile};
-use super::parts::{Run, fault};
+use super::page::{Page, fault, tile};
 use super::table::{Table, latency, mib};
+use super::troubles::Troubles;
 use super::{Latency, Report, charts};
 use crate::conduct::ColdReads;
-use crate::dress::Dress;
-use crate::machine::{self, Facts};
 use crate::options::Settings;
 use crate::scenario::Kind;
 
@@ -21,16 +19,13 @@ use crate::scenario::Kind;
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct ColdFigures {
-    pub scenario: &'static str,
-    pub durability: String,
-    /// How frames travelled: tcp, ws, or ws-json.
-    pub over: Dress,
+    #[serde(flatten)]
+    pub about: About,
     /// Number of the run, to read again what it laid in store.
     pub run: String,
     pub conversations: u32,
     pub messages: u64,
     pub publishers: u32,
-    pub payload_bytes: usize,
     pub fill_s: Option<f64>,
     pub fill_acks_per_s: Option<f64>,
 
@@ -58,10 +53,6 @@ pub struct ColdFigures {
     /// Distributions, for charts.
     #[serde(skip)]
     pub curves: Vec<Curve>,
-    pub cpus: Vec<usize>,
-    pub machine: Facts,
-    pub command: Vec<String>,
-    pub version: &'static str,
 }
 
 impl ColdFigures {
@@ -72,15 +63,13 @@ impl ColdFigures {
             unreachable!("cold reads were played")
         };
         let fill_s = filled.map(|filled| filled.took.as_secs_f64());
+        let Troubles { unexpected, disconnects, errors, .. } = Troubles::from(tally);
         ColdFigures {
-            scenario: "cold",
-            durability: durability.to_owned(),
-            over: outcome.over,
+            about: About::new("cold", durability, outcome.over, settings),
             run: format!("{:08x}", plan.run),
             conversations,
             messages,
             publishers,
-            payload_bytes: settings.payload_bytes,
             fill_s,
             fill_acks_per_s: filled.map(|filled| filled.messages as f64 / filled.took.as_secs_f64()),
             reads: *pages,
@@ -90,18 +79,14 @@ impl ColdFigures {
             reads_per_s: *pages as f64 / took.as_secs_f64(),
             read_us: Latency::from(&tally.reads),
             refused: tally.refused,
-            unexpected: tally.unexpected,
-            disconnects: tally.disconnects,
-            errors: codes_of_errors(tally),
+            unexpected,
+            disconnects,
+            errors,
             server_rss_start_bytes: filled.and_then(|filled| filled.rss_before),
             server_rss_filled_bytes: filled.and_then(|filled| filled.rss_after),
             server_rss_before_reads_bytes: rss[0],
             server_rss_after_reads_bytes: rss[1],
             curves: Curve::of("from the request to the page", &tally.reads).into_iter().collect(),
-            cpus: settings.cpus.clone(),
-            machine: machine::facts(),
-            command: std::env::args().collect(),
-            version: env!("CARGO_PKG_VERSION"),
         }
     }
 }
@@ -113,25 +98,10 @@ impl Report for ColdFigures {
     }
 
     fn page(&self) -> Page {
-        let run = Run {
-            scenario: self.scenario,
-            subtitle: format!(
-                "{} messages in {} conversations that nobody uses, over {}",
-                self.messages,
-                self.conversations,
-                self.over.name()
-            ),
-            is_clean: self.is_clean(),
-            durability: &self.durability,
-            cpus: &self.cpus,
-            server_cpus: &[],
-            machine: &self.machine,
-            command: &self.command,
-            version: self.version,
-            table: self.table(),
-        };
-        let tile = |name, value, note| Tile { name, value, note };
-        let mut page = run.page();
+        let (messages, conversations) = (self.messages, self.conversations);
+        let subtitle =
+            format!("{messages} messages in {conversations} conversations that nobody uses, over {}", self.about.over.name());
+        let mut page = self.about.page(subtitle, self.is_clean(), &[], &self.table());
         if page.verdict.0 {
             page.verdict.1 = "Every page held the newest messages, in their order.".to_owned();
         }
@@ -140,7 +110,7 @@ impl Report for ColdFigures {
             tile("a page, p50", time(self.read_us.p50), format!("p90 {}", time(self.read_us.p90))),
             tile("a page, p99", time(self.read_us.p99), format!("max {}", time(self.read_us.max))),
         ];
-        let rss = self.server_rss_before_reads_bytes.map(|rss| tile("memory before the reads", bytes(rss as f64), String::new()));
+        let rss = self.server_rss_before_reads_bytes.map(|rss| tile("memory before the reads", bytes(rss as f64), ""));
         page.tiles.extend(rss);
         page.charts = charts::distribution(&self.curves).into_iter().collect();
         page.losses = vec![
@@ -153,8 +123,12 @@ impl Report for ColdFigures {
 
     fn table(&self) -> Table {
         let mut t = Table::default();
-        let what = format!("{} conversations, {} messages, {} bytes", self.conversations, self.messages, self.payload_bytes);
-        t.row("scenario", &format!("cold: {what}, {}, durability {}, run {}", self.over.name(), self.durability, self.run));
+        let what =
+            format!("{} conversations, {} messages, {} bytes", self.conversations, self.messages, self.about.payload_bytes);
+        t.row(
+            "scenario",
+            &format!("cold: {what}, {}, durability {}, run {}", self.about.over.name(), self.about.durability, self.run),
+        );
         let filled = self.fill_s.zip(self.fill_acks_per_s);
         t.optional("laid in store", filled.map(|(s, rate)| format!("in {s:.1} s   ({rate:.0} acks per second)")));
         if self.reads > 0 {

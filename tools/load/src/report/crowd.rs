@@ -1,20 +1,15 @@
 //! The report of `crowd`.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use serde::Serialize;
 
+use super::about::About;
 use super::curve::Curve;
-use super::figures::{codes_of_errors, codes_of_goaways};
 use super::page::write::{bytes, count};
-use super::page::{Page, Tile};
-use super::parts::{Run, fault};
+use super::page::{Page, fault, tile};
 use super::table::{Table, mib, percent};
+use super::troubles::Troubles;
 use super::{Report, charts};
 use crate::conduct::{Crowd, Footprint, Sample, Turn};
-use crate::dress::Dress;
-use crate::machine::{self, Facts};
 use crate::memory::KernelMemory;
 use crate::options::Settings;
 use crate::scenario::CrowdOptions;
@@ -23,12 +18,9 @@ use crate::scenario::CrowdOptions;
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct CrowdFigures {
-    pub scenario: &'static str,
-    pub durability: String,
-    /// How frames travelled: tcp, ws, or ws-json.
-    pub over: Dress,
+    #[serde(flatten)]
+    pub about: About,
     pub sessions: u32,
-    pub payload_bytes: usize,
     pub logins_per_s: Option<f64>,
 
     /// Resident memory of the server's process before the first connection, with all sessions, and at the end.
@@ -71,32 +63,23 @@ pub struct CrowdFigures {
     pub acked: u64,
     pub delivered: u64,
     pub expected: u64,
-    pub lost: u64,
-    pub duplicated: u64,
-    pub out_of_order: u64,
+    #[serde(flatten)]
+    pub troubles: Troubles,
     /// Numbers of logs that a session passed over and never got.
     pub holes: u64,
     /// Conversations with which the server did not go on after a return.
     pub not_resumed: u64,
     /// Sessions that were away at the end.
     pub never_back: u64,
-    pub unexpected: u64,
     pub gaps: u64,
     pub refused: u64,
-    pub disconnects: u64,
-    pub errors: BTreeMap<String, u64>,
-    pub goaways: BTreeMap<String, u64>,
     pub drain_gave_up: bool,
 
     /// From the last login on.
     pub series: Vec<Sample>,
     #[serde(skip)]
     curves: Vec<Curve>,
-    pub cpus: Vec<usize>,
     pub server_cpus: Vec<usize>,
-    pub machine: Facts,
-    pub command: Vec<String>,
-    pub version: &'static str,
 }
 
 /// Messages that were sent at once.
@@ -121,19 +104,12 @@ impl CrowdFigures {
         let [start, all, end] = seen.memory;
         let each = |bytes: f64| bytes / f64::from(plan.connections);
         let kernel = all.kernel - start.kernel;
-        let rest_s = Duration::from_nanos(seen.rest[1].at_ns - seen.rest[0].at_ns).as_secs_f64();
-        let at_rest = |from: Option<f64>, to: Option<f64>, cores: usize| {
-            let share = from.zip(to).map(|(from, to)| ((to - from) / rest_s / cores.max(1) as f64).max(0.0));
-            share.and_then(timed)
-        };
-        let [first, last] = seen.rest;
+        let rest = seen.rest;
+        let at_rest = |cpu_s: Option<f64>, cores: usize| timed(rest.share(cpu_s?, cores));
         let [dropped, returned] = seen.dropped;
         CrowdFigures {
-            scenario: "crowd",
-            durability: durability.to_owned(),
-            over: *over,
+            about: About::new("crowd", durability, *over, settings),
             sessions: plan.connections,
-            payload_bytes: settings.payload_bytes,
             logins_per_s: timed(seen.logins_per_s),
             server_rss_bytes: rss([start, all, end]),
             server_growth_bytes_per_session: start.server.zip(all.server).map(|(from, to)| each(to as f64 - from as f64)),
@@ -146,9 +122,9 @@ impl CrowdFigures {
             to_all_before: turns(&seen.broadcasts[0]),
             to_all_meanwhile: turns(&seen.broadcasts[1]),
             to_all_after: turns(&seen.broadcasts[2]),
-            rest_process_cpu: at_rest(first.server_process_s, last.server_process_s, 1),
-            rest_cores_cpu: at_rest(first.server_cores_s, last.server_cores_s, settings.server_cpus.len()),
-            rest_s,
+            rest_process_cpu: at_rest(rest.server_process_s, 1),
+            rest_cores_cpu: at_rest(rest.server_cores_s, settings.server_cpus.len()),
+            rest_s: rest.seconds,
             dropped,
             returned,
             all_back_s: timed(seen.all_back.as_secs_f64()).filter(|_| returned == dropped),
@@ -156,18 +132,12 @@ impl CrowdFigures {
             acked: tally.acked_measured,
             delivered: tally.delivered_measured,
             expected: tally.expected_measured,
-            lost: tally.lost(),
-            duplicated: tally.duplicated,
-            out_of_order: tally.out_of_order,
+            troubles: Troubles::from(tally),
             holes: tally.traffic.holes,
             not_resumed: tally.traffic.not_resumed,
             never_back: tally.traffic.away,
-            unexpected: tally.unexpected,
             gaps: tally.gaps,
             refused: tally.refused,
-            disconnects: tally.disconnects,
-            errors: codes_of_errors(tally),
-            goaways: codes_of_goaways(tally),
             drain_gave_up: seen.drain_gave_up,
             series: seen.series.clone(),
             curves: [
@@ -178,11 +148,7 @@ impl CrowdFigures {
             .flatten()
             .filter(|_| !options.untimed)
             .collect(),
-            cpus: settings.cpus.clone(),
             server_cpus: settings.server_cpus.clone(),
-            machine: machine::facts(),
-            command: std::env::args().collect(),
-            version: env!("CARGO_PKG_VERSION"),
         }
     }
 
@@ -237,10 +203,10 @@ impl CrowdFigures {
         t.row("  direct messages", &said(&self.direct[1..]));
     }
 
-    /// What should not be.
+    /// All that should not be.
     fn troubles(&self) -> u64 {
-        let of_messages = self.lost + self.duplicated + self.out_of_order + self.holes + self.gaps + self.unexpected;
-        of_messages + self.not_resumed + self.never_back + self.disconnects + (self.dropped - self.returned)
+        let of_returns = self.holes + self.not_resumed + self.never_back + (self.dropped - self.returned);
+        self.troubles.count() + of_returns + self.gaps
     }
 }
 
@@ -261,8 +227,9 @@ impl Report for CrowdFigures {
 
     fn table(&self) -> Table {
         let mut t = Table::default();
-        let CrowdFigures { sessions, payload_bytes, durability, .. } = self;
-        let over = self.over.name();
+        let sessions = self.sessions;
+        let About { durability, over, payload_bytes, .. } = &self.about;
+        let over = over.name();
         t.row("scenario", &format!("crowd: {sessions} sessions, {payload_bytes} bytes, {over}, durability {durability}"));
         t.row(
             "logged in",
@@ -275,18 +242,17 @@ impl Report for CrowdFigures {
         self.rows(&mut t);
         t.row("acked / sent", &format!("{} / {}", self.acked, self.sent));
         t.row("delivered / expected", &format!("{} / {}", self.delivered, self.expected));
-        t.row("lost, duplicated, disorder", &format!("{}, {}, {}", self.lost, self.duplicated, self.out_of_order));
+        self.troubles.row(&mut t);
         t.counts(&[
-            ("disconnects", self.disconnects),
+            ("disconnects", self.troubles.disconnects),
             ("never came back", self.never_back),
             ("holes in logs", self.holes),
             ("not resumed", self.not_resumed),
-            ("unexpected frames", self.unexpected),
+            ("unexpected frames", self.troubles.unexpected),
             ("gaps and skips", self.gaps),
             ("refused publishes", self.refused),
         ]);
-        t.codes("errors", &self.errors);
-        t.codes("goaways", &self.goaways);
+        self.troubles.codes(&mut t);
         if self.drain_gave_up {
             t.row("note", "at the end nothing came any more while messages were outstanding; see --drain");
         }
@@ -298,44 +264,24 @@ impl Report for CrowdFigures {
     }
 
     fn page(&self) -> Page {
-        let run = Run {
-            scenario: self.scenario,
-            subtitle: format!("{} sessions on one server, over {}", self.sessions, self.over.name()),
-            is_clean: self.is_clean(),
-            durability: &self.durability,
-            cpus: &self.cpus,
-            server_cpus: &self.server_cpus,
-            machine: &self.machine,
-            command: &self.command,
-            version: self.version,
-            table: self.table(),
-        };
-        let tile = |name, value, note: &str| Tile { name, value, note: note.to_owned() };
-        let mut page = run.page();
+        let subtitle = format!("{} sessions on one server, over {}", self.sessions, self.about.over.name());
+        let mut page = self.about.page(subtitle, self.is_clean(), &self.server_cpus, &self.table());
         page.tiles = vec![tile("sessions", count(f64::from(self.sessions)), "logged in at the same time")];
         page.tiles
             .extend(self.server_rss_bytes_per_session.map(|each| tile("server memory per session", bytes(each), "all of it")));
         page.tiles.push(tile("kernel memory per connection", bytes(self.kernel_bytes_per_session), "both ends"));
         page.tiles.extend(self.all_back_s.map(|s| tile("until all were back", format!("{s:.2} s"), "who had dropped at once")));
-        page.charts = [
-            charts::distribution(&self.curves),
-            charts::throughput(&self.series, &[]),
-            charts::cpu(&self.series, &[]),
-            charts::memory(&self.series, &[]),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        page.charts = charts::of_run(&self.curves, None, &self.series, &[]);
         page.losses = vec![
-            fault("lost", self.lost, "deliveries that never came"),
-            fault("duplicated", self.duplicated, "deliveries that came again"),
-            fault("out of order", self.out_of_order, "deliveries that came after later ones of their conversation"),
+            fault("lost", self.troubles.lost, "deliveries that never came"),
+            fault("duplicated", self.troubles.duplicated, "deliveries that came again"),
+            fault("out of order", self.troubles.out_of_order, "deliveries that came after later ones of their conversation"),
             fault("holes", self.holes, "numbers of logs that a session passed over"),
             fault("not resumed", self.not_resumed, "conversations with which the server did not go on after a return"),
             fault("never back", self.never_back, "sessions that did not come back, or not with everything"),
-            fault("unexpected", self.unexpected, "frames that fit nowhere"),
+            fault("unexpected", self.troubles.unexpected, "frames that fit nowhere"),
             fault("gaps", self.gaps, "the server announced that it left something out"),
-            fault("disconnects", self.disconnects, "connections that ended though nobody wanted that"),
+            fault("disconnects", self.troubles.disconnects, "connections that ended though nobody wanted that"),
         ];
         page
     }

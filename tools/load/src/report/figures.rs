@@ -1,19 +1,16 @@
 //! From counts and meters to figures. The names of the fields are the keys of the JSON.
 
-use std::collections::BTreeMap;
-
-use campanile::wire::schema::{CloseCode, ErrorCode};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::about::About;
 use super::curve::Curve;
 use super::page::Page;
 use super::traffic::{TrafficFigures, classes};
+use super::troubles::Troubles;
 use super::{Report, Table, table};
-use crate::account::{Pace, Slice, Tally, Verified, limits};
-use crate::conduct::{Memory, Outcome, Sample};
-use crate::dress::Dress;
-use crate::machine::{self, Facts};
+use crate::account::{Pace, Slice, Verified};
+use crate::conduct::{Memory, Outcome, Sample, Spent};
 use crate::options::Settings;
 
 /// Latencies in microseconds; empty (0) where nothing was measured.
@@ -39,18 +36,13 @@ impl Latency {
 /// All that is known about a run. Units are in the names.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figures {
-    /// idle, direct, group, floor or echo-floor.
-    pub scenario: &'static str,
-    /// Label of the server's configuration.
-    pub durability: String,
-    /// How frames travelled: tcp, ws, or ws-json.
-    pub over: Dress,
+    /// What was run, and on what.
+    #[serde(flatten)]
+    pub about: About,
     /// Connections in all.
     pub connections: u32,
     /// Receivers of each message in group and floor.
     pub members: Option<u32>,
-    /// Bytes of each body.
-    pub payload_bytes: usize,
     /// Outstanding messages of each publisher (closed loop).
     pub window: Option<u32>,
     /// Intended messages per second (open loop).
@@ -70,14 +62,9 @@ pub struct Figures {
     pub delivered: u64,
     /// Their deliveries that should have been read.
     pub expected: u64,
-    /// Deliveries that never came, of the whole run.
-    pub lost: u64,
-    /// Deliveries that came again, of the whole run.
-    pub duplicated: u64,
-    /// Deliveries that came after later ones, of the whole run.
-    pub out_of_order: u64,
-    /// Frames that fit nowhere, of the whole run.
-    pub unexpected: u64,
+    /// What should not be.
+    #[serde(flatten)]
+    pub troubles: Troubles,
     /// Messages of the open loop that were due and never sent.
     pub unsent: u64,
     /// Publishes that the server refused, of the whole run.
@@ -86,12 +73,6 @@ pub struct Figures {
     pub gaps: u64,
     /// Records of the group that were delivered (joins), of the whole run.
     pub records: u64,
-    /// Error frames by code.
-    pub errors: BTreeMap<String, u64>,
-    /// GoAway frames by code.
-    pub goaways: BTreeMap<String, u64>,
-    /// Connections that ended before the run did.
-    pub disconnects: u64,
     /// Draining ended because nothing came any more.
     pub drain_gave_up: bool,
 
@@ -171,71 +152,47 @@ pub struct Figures {
     pub client_was_the_limit: bool,
     /// Why that is so.
     pub client_limits: Vec<String>,
-    /// Cores of this program.
-    pub cpus: Vec<usize>,
     /// Cores of the server.
     pub server_cpus: Vec<usize>,
-    /// What it ran on.
-    pub machine: Facts,
-    /// How to do it again.
-    pub command: Vec<String>,
-    /// Version of this program.
-    pub version: &'static str,
 }
 
 impl Figures {
     /// Computes the figures.
     pub fn from(scenario: &'static str, durability: &str, settings: &Settings, outcome: &Outcome) -> Figures {
         let Outcome { plan, tally, meters: [first, last], memory, .. } = outcome;
-        let measured_s = (last.at_ns - first.at_ns) as f64 / 1e9;
-        let read = last.read - first.read;
-        let used = |first: Option<f64>, last: Option<f64>| first.zip(last).map(|(first, last)| last - first);
-        let server_cores_s = used(first.server_cores_s, last.server_cores_s);
-        let server_process_s = used(first.server_process_s, last.server_process_s);
-        let pongs = last.pongs - first.pongs;
-        let each = |seconds: Option<f64>, count: u64| seconds.filter(|_| count > 0).map(|s| s * 1e6 / count as f64);
-        let beats = if settings.heartbeat.is_some() && read == 0 { pongs } else { 0 };
-        let share = |seconds: f64, cpus: usize| seconds / measured_s / cpus as f64;
-        let client_cpu_busy = share(last.own_cores_s - first.own_cores_s, settings.cpus.len());
-        let p99 = |histogram: &Histogram<u64>| histogram.value_at_quantile(0.99);
-        let client_limits = limits(tally.own, client_cpu_busy, p99(&tally.lateness), p99(&tally.latency));
+        let spent = last.since(first);
+        let Spent { server_cores_s, server_process_s, read, .. } = spent;
+        let beats = if settings.heartbeat.is_some() && read == 0 { spent.pongs } else { 0 };
+        let client_cpu_busy = spent.share(spent.own_cores_s, settings.cpus.len());
+        let client_limits = tally.client_limits(client_cpu_busy);
         Figures {
-            scenario,
-            durability: durability.to_owned(),
-            over: outcome.over,
+            about: About::new(scenario, durability, outcome.over, settings),
             connections: plan.connections,
             members: (plan.joins() > 0).then_some(plan.joins()),
-            payload_bytes: settings.payload_bytes,
             window: window(settings.pace).filter(|_| plan.publishers() > 0),
             rate_per_s: settings.rate_per_s,
             server_window: tally.server_window,
             warmup_s: settings.warmup.as_secs_f64(),
-            duration_s: measured_s,
+            duration_s: spent.seconds,
             sent: tally.sent_measured,
             acked: tally.acked_measured,
             delivered: tally.delivered_measured,
             expected: tally.expected_measured,
-            lost: tally.lost(),
-            duplicated: tally.duplicated,
-            out_of_order: tally.out_of_order,
-            unexpected: tally.unexpected,
+            troubles: Troubles::from(tally),
             unsent: tally.unsent,
             refused: tally.refused,
             gaps: tally.gaps,
             records: tally.records,
-            errors: codes_of_errors(tally),
-            goaways: codes_of_goaways(tally),
-            disconnects: tally.disconnects,
             drain_gave_up: outcome.drain_gave_up,
             pings: tally.pings,
             pongs: tally.pongs,
             heartbeat_ms: settings.heartbeat.map(|every| every.as_millis() as u64),
             verified: outcome.verified.clone(),
-            acks_per_s: (last.acked - first.acked) as f64 / measured_s,
+            acks_per_s: spent.per_s(spent.acked),
             acks_per_s_by_minute: outcome.acks_per_s_by_minute.clone(),
             longest_stall_ms: (plan.publishers() > 0).then_some(outcome.stall_ns as f64 / 1e6),
-            deliveries_per_s: read as f64 / measured_s,
-            pongs_per_s: pongs as f64 / measured_s,
+            deliveries_per_s: spent.per_s(read),
+            pongs_per_s: spent.per_s(spent.pongs),
             latency_us: Latency::from(&tally.latency),
             ack_latency_us: Latency::from(&tally.ack_latency),
             logins_per_s: outcome.logins_per_s,
@@ -245,12 +202,12 @@ impl Figures {
             latency_over_time: tally.timeline.slices(),
             curves: curves(outcome),
             traffic: plan.traffic().map(|traffic| TrafficFigures::from(traffic, outcome)),
-            server_cpu_busy: server_cores_s.map(|s| share(s, settings.server_cpus.len())),
-            server_cpu_us_per_delivery: each(server_cores_s, read),
-            server_process_cpu_us_per_delivery: each(server_process_s, read),
-            server_cpu_us_per_pong: each(server_cores_s, beats),
-            server_process_cpu_us_per_pong: each(server_process_s, beats),
-            server_process_cpu: server_process_s.map(|s| share(s, 1)),
+            server_cpu_busy: server_cores_s.map(|s| spent.share(s, settings.server_cpus.len())),
+            server_cpu_us_per_delivery: us_each(server_cores_s, read),
+            server_process_cpu_us_per_delivery: us_each(server_process_s, read),
+            server_cpu_us_per_pong: us_each(server_cores_s, beats),
+            server_process_cpu_us_per_pong: us_each(server_process_s, beats),
+            server_process_cpu: server_process_s.map(|s| spent.share(s, 1)),
             server_rss_start_bytes: memory.start,
             server_rss_part_bytes: memory.part.map(|(_, bytes)| bytes),
             start_connections: memory.part.map(|(sessions, _)| sessions),
@@ -262,17 +219,13 @@ impl Figures {
             client_late_us: settings.rate_per_s.map(|_| Latency::from(&tally.lateness)),
             client_was_the_limit: !client_limits.is_empty(),
             client_limits,
-            cpus: settings.cpus.clone(),
             server_cpus: settings.server_cpus.clone(),
-            machine: machine::facts(),
-            command: std::env::args().collect(),
-            version: env!("CARGO_PKG_VERSION"),
         }
     }
 
     /// Whether there were messages.
     pub fn has_messages(&self) -> bool {
-        !matches!(self.scenario, "idle" | "echo-floor")
+        !matches!(self.about.scenario, "idle" | "echo-floor")
     }
 }
 
@@ -287,11 +240,10 @@ impl Report for Figures {
 
     /// Whether every message came once, in order, over connections that stayed, was acknowledged, and was found again where it was looked for.
     fn is_clean(&self) -> bool {
-        let troubles = self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects;
         let of_traffic = self.traffic.as_ref().map_or(0, TrafficFigures::troubles);
         let unanswered = self.heartbeat_ms.is_some() && self.pongs != self.pings;
         let is_whole = !unanswered && !self.drain_gave_up;
-        troubles + of_traffic == 0 && is_whole && self.verified.as_ref().is_none_or(Verified::is_clean)
+        self.troubles.count() + of_traffic == 0 && is_whole && self.verified.as_ref().is_none_or(Verified::is_clean)
     }
 }
 
@@ -311,23 +263,13 @@ fn curves(outcome: &Outcome) -> Vec<Curve> {
     curves.into_iter().flatten().collect()
 }
 
+/// CPU in us, of each of so many; nothing of nothing.
+pub(super) fn us_each(cpu_s: Option<f64>, count: u64) -> Option<f64> {
+    cpu_s.filter(|_| count > 0).map(|s| s * 1e6 / count as f64)
+}
+
 fn window(pace: Pace) -> Option<u32> {
     if let Pace::Window(window) = pace { Some(window) } else { None }
-}
-
-/// Error frames by name.
-pub(super) fn codes_of_errors(tally: &Tally) -> BTreeMap<String, u64> {
-    named(&tally.errors, |code| ErrorCode(code).variant_name())
-}
-
-/// GoAway frames by name.
-pub(super) fn codes_of_goaways(tally: &Tally) -> BTreeMap<String, u64> {
-    named(&tally.goaways, |code| CloseCode(code).variant_name())
-}
-
-fn named(codes: &BTreeMap<u16, u64>, name: impl Fn(u16) -> Option<&'static str>) -> BTreeMap<String, u64> {
-    let text = |code: u16| name(code).map_or_else(|| format!("code {code}"), str::to_owned);
-    codes.iter().map(|(code, count)| (text(*code), *count)).collect()
 }
 
 fn growth(memory: &Memory, connections: u32) -> Option<f64> {
@@ -347,13 +289,6 @@ mod tests {
         assert_eq!(growth(&Memory { part: None, ..memory }, 20), Some(200.0));
         assert_eq!(growth(&memory, 10), None);
         assert_eq!(growth(&Memory::default(), 20), None);
-    }
-
-    #[test]
-    fn codes_have_their_names() {
-        let codes = BTreeMap::from([(200, 3), (9999, 1)]);
-        let names = named(&codes, |code| ErrorCode(code).variant_name());
-        assert_eq!(names, BTreeMap::from([("busy".to_owned(), 3), ("code 9999".to_owned(), 1)]));
     }
 
     #[test]

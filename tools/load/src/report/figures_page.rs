@@ -1,43 +1,24 @@
 //! The page of a run that was measured over time.
 
 use super::page::write::{bytes, count, share, time};
-use super::page::{Page, Tile};
-use super::parts::{Run, fault, note};
+use super::page::{Loss, Page, Tile, fault, note, tile};
 use super::{Figures, Report, charts, table};
 
 impl Figures {
     pub(super) fn as_page(&self) -> Page {
-        let run = Run {
-            scenario: self.scenario,
-            subtitle: self.sentence(),
-            is_clean: self.is_clean(),
-            durability: &self.durability,
-            cpus: &self.cpus,
-            server_cpus: &self.server_cpus,
-            machine: &self.machine,
-            command: &self.command,
-            version: self.version,
-            table: table(self),
-        };
         let marks = self.marks();
         let whose = match &self.traffic {
             Some(traffic) if traffic.storm.is_some() => "Messages among those who stayed",
             _ => "Deliveries",
         };
-        let charts = [
-            charts::distribution(&self.curves),
-            charts::timeline(whose, &self.latency_over_time, &marks),
-            charts::throughput(&self.series, &marks),
-            charts::cpu(&self.series, &marks),
-            charts::memory(&self.series, &marks),
-        ];
-        let mut page = run.page();
+        let timeline = charts::timeline(whose, &self.latency_over_time, &marks);
+        let mut page = self.about.page(self.sentence(), self.is_clean(), &self.server_cpus, &table(self));
         if self.sent == 0 {
             page.verdict.1 = if page.verdict.0 { "All sessions stayed." } else { "Not all sessions stayed." }.to_owned();
         }
         page.warnings = self.warnings();
         page.tiles = self.tiles();
-        page.charts = charts.into_iter().flatten().collect();
+        page.charts = charts::of_run(&self.curves, timeline, &self.series, &marks);
         page.losses = self.losses();
         page
     }
@@ -49,12 +30,12 @@ impl Figures {
             (None, Some(window)) => format!(", {window} outstanding per publisher (closed loop)"),
             (None, None) => String::new(),
         };
-        let size = if self.sent > 0 { format!(", {} bytes each", self.payload_bytes) } else { String::new() };
+        let size = if self.sent > 0 { format!(", {} bytes each", self.about.payload_bytes) } else { String::new() };
         let members = self.members.map(|members| format!(", {members} members")).unwrap_or_default();
         format!(
             "{} sessions{members}{pace}{size}, over {}, for {:.1} s after {:.1} s of warm-up",
             self.connections,
-            self.over.name(),
+            self.about.over.name(),
             self.duration_s,
             self.warmup_s
         )
@@ -84,7 +65,6 @@ impl Figures {
     }
 
     fn tiles(&self) -> Vec<Tile> {
-        let tile = |name, value: String, note: String| Tile { name, value, note };
         let mut tiles = Vec::new();
         if self.delivered > 0 {
             let note = format!("{} acks per second", count(self.acks_per_s));
@@ -111,13 +91,13 @@ impl Figures {
         tiles
     }
 
-    fn losses(&self) -> Vec<super::page::Loss> {
+    fn losses(&self) -> Vec<Loss> {
         let mut losses = vec![
-            fault("lost", self.lost, "deliveries that never came"),
-            fault("duplicated", self.duplicated, "deliveries that came again"),
-            fault("out of order", self.out_of_order, "deliveries that came after later ones"),
-            fault("unexpected", self.unexpected, "frames that fit nowhere: for someone else, or answers to nothing"),
-            fault("disconnects", self.disconnects, "connections that ended though nobody wanted that"),
+            fault("lost", self.troubles.lost, "deliveries that never came"),
+            fault("duplicated", self.troubles.duplicated, "deliveries that came again"),
+            fault("out of order", self.troubles.out_of_order, "deliveries that came after later ones"),
+            fault("unexpected", self.troubles.unexpected, "frames that fit nowhere: for someone else, or answers to nothing"),
+            fault("disconnects", self.troubles.disconnects, "connections that ended though nobody wanted that"),
         ];
         if let Some(verified) = &self.verified {
             losses.push(fault("missing when read back", verified.missing, "acknowledged and not in the log"));
@@ -148,7 +128,7 @@ impl Figures {
         losses.extend(note("refused", self.refused, "publishes that the server refused, and that were sent again"));
         losses.extend(note("unsent", self.unsent, "messages of the open loop that were due and never sent"));
         losses.extend(note("gaps and skips", self.gaps, "the server announced that it left something out"));
-        for (code, times) in self.errors.iter().chain(&self.goaways) {
+        for (code, times) in self.troubles.errors.iter().chain(&self.troubles.goaways) {
             losses.extend(note(code, *times, "answers of the server, by code"));
         }
         losses

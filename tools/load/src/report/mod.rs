@@ -1,5 +1,6 @@
 //! The figures of a run: computed once, shown as a table, as JSON and as a page.
 
+mod about;
 mod backlog;
 mod charts;
 mod cold;
@@ -8,10 +9,10 @@ mod curve;
 mod figures;
 mod figures_page;
 mod page;
-mod parts;
 mod ramp;
 mod table;
 mod traffic;
+mod troubles;
 
 use std::path::Path;
 

@@ -2,29 +2,24 @@
 
 use serde::Serialize;
 
-use super::figures::{codes_of_errors, codes_of_goaways};
+use super::about::About;
 use super::page::write::{count, share, time};
-use super::page::{Page, Tile};
-use super::parts::{Run, fault};
+use super::page::{Page, fault, tile};
 use super::table::{Table, percent};
+use super::troubles::Troubles;
 use super::{Latency, Report, charts};
-use crate::account::limits;
 use crate::conduct::{Ramp, RampStep};
-use crate::dress::Dress;
-use crate::machine::{self, Facts};
 use crate::options::Settings;
 
 /// All that is known about a ramp. Units are in the names.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct RampFigures {
-    pub scenario: &'static str,
+    #[serde(flatten)]
+    pub about: About,
     /// What was played at each rate.
     pub load: &'static str,
-    pub durability: String,
-    pub over: Dress,
     pub connections: u32,
-    pub payload_bytes: usize,
     pub step_s: f64,
     /// A rate holds if the p99 of its deliveries is at most this, and all was sent and delivered.
     pub p99_max_us: f64,
@@ -33,18 +28,9 @@ pub struct RampFigures {
     /// The first rate above it that did not may have been this program's limit.
     pub client_was_the_limit: bool,
     pub steps: Vec<StepFigures>,
-    pub lost: u64,
-    pub duplicated: u64,
-    pub out_of_order: u64,
-    pub unexpected: u64,
-    pub disconnects: u64,
-    pub errors: std::collections::BTreeMap<String, u64>,
-    pub goaways: std::collections::BTreeMap<String, u64>,
-    pub cpus: Vec<usize>,
+    #[serde(flatten)]
+    pub troubles: Troubles,
     pub server_cpus: Vec<usize>,
-    pub machine: Facts,
-    pub command: Vec<String>,
-    pub version: &'static str,
 }
 
 /// One rate.
@@ -71,31 +57,17 @@ impl RampFigures {
         let steps: Vec<StepFigures> = ramp.steps.iter().map(|step| StepFigures::from(settings, step)).collect();
         let above = |step: &&StepFigures| !step.has_held && ramp.knee_per_s.is_none_or(|knee| step.rate_per_s > knee);
         let first_above = steps.iter().filter(above).min_by(|a, b| a.rate_per_s.total_cmp(&b.rate_per_s));
-        let tally = &ramp.tally;
         RampFigures {
-            scenario: "ramp",
+            about: About::new("ramp", durability, ramp.over, settings),
             load,
-            durability: durability.to_owned(),
-            over: ramp.over,
             connections: ramp.plan.connections,
-            payload_bytes: settings.payload_bytes,
             step_s: settings.duration.as_secs_f64(),
             p99_max_us: p99_ns as f64 / 1e3,
             knee_per_s: ramp.knee_per_s,
             client_was_the_limit: first_above.is_some_and(|step| !step.client_limits.is_empty()),
             steps,
-            lost: tally.lost(),
-            duplicated: tally.duplicated,
-            out_of_order: tally.out_of_order,
-            unexpected: tally.unexpected,
-            disconnects: tally.disconnects,
-            errors: codes_of_errors(tally),
-            goaways: codes_of_goaways(tally),
-            cpus: settings.cpus.clone(),
+            troubles: Troubles::from(&ramp.tally),
             server_cpus: settings.server_cpus.clone(),
-            machine: machine::facts(),
-            command: std::env::args().collect(),
-            version: env!("CARGO_PKG_VERSION"),
         }
     }
 
@@ -111,33 +83,21 @@ impl RampFigures {
 impl Report for RampFigures {
     /// Whether every message came once and in order, at whatever rate.
     fn is_clean(&self) -> bool {
-        self.lost + self.duplicated + self.out_of_order + self.unexpected + self.disconnects == 0
+        self.troubles.count() == 0
     }
 
     fn page(&self) -> Page {
         let p99_max = time(self.p99_max_us);
-        let run = Run {
-            scenario: self.scenario,
-            subtitle: format!(
-                "{} at rising rates, {} sessions, {} bytes, over {}, {:.1} s each, until the p99 of deliveries passes {p99_max}",
-                self.load,
-                self.connections,
-                self.payload_bytes,
-                self.over.name(),
-                self.step_s
-            ),
-            is_clean: self.is_clean(),
-            durability: &self.durability,
-            cpus: &self.cpus,
-            server_cpus: &self.server_cpus,
-            machine: &self.machine,
-            command: &self.command,
-            version: self.version,
-            table: self.table(),
-        };
-        let mut page = run.page();
+        let subtitle = format!(
+            "{} at rising rates, {} sessions, {} bytes, over {}, {:.1} s each, until the p99 of deliveries passes {p99_max}",
+            self.load,
+            self.connections,
+            self.about.payload_bytes,
+            self.about.over.name(),
+            self.step_s
+        );
+        let mut page = self.about.page(subtitle, self.is_clean(), &self.server_cpus, &self.table());
         let at_knee = self.steps.iter().rfind(|step| step.has_held && Some(step.rate_per_s) == self.knee_per_s);
-        let tile = |name, value, note| Tile { name, value, note };
         let note = format!("messages per second with a p99 of at most {p99_max}");
         page.tiles.push(tile("knee", self.knee_per_s.map_or("none".to_owned(), count), note));
         if let Some(step) = at_knee {
@@ -145,7 +105,7 @@ impl Report for RampFigures {
             let deliveries = format!("{} acks per second", count(step.acks_per_s));
             page.tiles.push(tile("deliveries per second there", count(step.deliveries_per_s), deliveries));
             if let Some(busy) = step.server_cpu_busy.or(step.server_process_cpu) {
-                page.tiles.push(tile("server busy there", share(busy), String::new()));
+                page.tiles.push(tile("server busy there", share(busy), ""));
             }
         }
         if self.client_was_the_limit {
@@ -157,21 +117,21 @@ impl Report for RampFigures {
         let lines = vec![("p50", self.line(|l| l.p50)), ("p99", self.line(|l| l.p99)), ("max", self.line(|l| l.max))];
         page.charts = charts::by_rate(lines, self.p99_max_us, self.knee_per_s).into_iter().collect();
         page.losses = vec![
-            fault("lost", self.lost, "deliveries that never came"),
-            fault("duplicated", self.duplicated, "deliveries that came again"),
-            fault("out of order", self.out_of_order, "deliveries that came after later ones"),
-            fault("unexpected", self.unexpected, "frames that fit nowhere"),
-            fault("disconnects", self.disconnects, "connections that ended though nobody wanted that"),
+            fault("lost", self.troubles.lost, "deliveries that never came"),
+            fault("duplicated", self.troubles.duplicated, "deliveries that came again"),
+            fault("out of order", self.troubles.out_of_order, "deliveries that came after later ones"),
+            fault("unexpected", self.troubles.unexpected, "frames that fit nowhere"),
+            fault("disconnects", self.troubles.disconnects, "connections that ended though nobody wanted that"),
         ];
         page
     }
 
     fn table(&self) -> Table {
         let mut t = Table::default();
-        let what = format!("{} connections, {} bytes, {}", self.connections, self.payload_bytes, self.over.name());
+        let what = format!("{} connections, {} bytes, {}", self.connections, self.about.payload_bytes, self.about.over.name());
         t.row(
             "scenario",
-            &format!("ramp of {}: {what}, steps of {:.1} s, durability {}", self.load, self.step_s, self.durability),
+            &format!("ramp of {}: {what}, steps of {:.1} s, durability {}", self.load, self.step_s, self.about.durability),
         );
         t.row("", "     rate/s     acks/s  p50, us  p99, us p999, us   max, us  server  client  ");
         for step in &self.steps {
@@ -206,32 +166,27 @@ impl Report for RampFigures {
                 "of the lowest rate that did not hold: the server's knee may lie higher; give this program more --cpus",
             );
         }
-        t.row("lost, duplicated, disorder", &format!("{}, {}, {}", self.lost, self.duplicated, self.out_of_order));
-        t.counts(&[("disconnects", self.disconnects), ("unexpected frames", self.unexpected)]);
-        t.codes("errors", &self.errors);
-        t.codes("goaways", &self.goaways);
+        self.troubles.row(&mut t);
+        t.counts(&[("disconnects", self.troubles.disconnects), ("unexpected frames", self.troubles.unexpected)]);
+        self.troubles.codes(&mut t);
         t
     }
 }
 
 impl StepFigures {
-    fn from(settings: &Settings, RampStep { rate_per_s, tally, meters: [first, last], has_held }: &RampStep) -> StepFigures {
-        let measured_s = (last.at_ns - first.at_ns) as f64 / 1e9;
-        let used = |first: Option<f64>, last: Option<f64>| first.zip(last).map(|(first, last)| (last - first) / measured_s);
-        let client_cpu_busy = (last.own_cores_s - first.own_cores_s) / measured_s / settings.cpus.len() as f64;
-        let p99 = |histogram: &hdrhistogram::Histogram<u64>| histogram.value_at_quantile(0.99);
-        let cores = settings.server_cpus.len().max(1) as f64;
+    fn from(settings: &Settings, RampStep { rate_per_s, tally, spent, has_held }: &RampStep) -> StepFigures {
+        let client_cpu_busy = spent.share(spent.own_cores_s, settings.cpus.len());
         StepFigures {
             rate_per_s: *rate_per_s,
-            acks_per_s: (last.acked - first.acked) as f64 / measured_s,
-            deliveries_per_s: (last.read - first.read) as f64 / measured_s,
+            acks_per_s: spent.per_s(spent.acked),
+            deliveries_per_s: spent.per_s(spent.read),
             latency_us: Latency::from(&tally.latency),
             ack_latency_us: Latency::from(&tally.ack_latency),
             unsent: tally.unsent,
-            server_cpu_busy: used(first.server_cores_s, last.server_cores_s).map(|share| share / cores),
-            server_process_cpu: used(first.server_process_s, last.server_process_s),
+            server_cpu_busy: spent.server_cores_s.map(|s| spent.share(s, settings.server_cpus.len())),
+            server_process_cpu: spent.server_process_s.map(|s| spent.share(s, 1)),
             client_cpu_busy,
-            client_limits: limits(tally.own, client_cpu_busy, p99(&tally.lateness), p99(&tally.latency)),
+            client_limits: tally.client_limits(client_cpu_busy),
             has_held: *has_held,
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn table(f: &Figures) -> Table {
     t.row("logins", &format!("{} sessions, {:.0} per second", f.connections, f.logins_per_s));
     server(&mut t, f);
     let [busy, worker, waited] = [f.client_cpu_busy, f.client_worker_busy, f.client_worker_waited].map(percent);
-    t.row("client CPU", &format!("{busy:.0} % of cores {:?}; busiest worker {worker:.0} %, waited {waited:.0} %", f.cpus));
+    t.row("client CPU", &format!("{busy:.0} % of cores {:?}; busiest worker {worker:.0} %, waited {waited:.0} %", f.about.cpus));
     troubles(&mut t, f);
     t
 }
@@ -90,18 +90,18 @@ fn scenario(f: &Figures) -> String {
         (None, None) => String::new(),
     };
     let beats = f.heartbeat_ms.map(|ms| format!(", a ping every {ms} ms")).unwrap_or_default();
-    let load = if f.has_messages() { format!(", {} bytes, {pace}", f.payload_bytes) } else { beats };
-    let over = f.over.name();
+    let load = if f.has_messages() { format!(", {} bytes, {pace}", f.about.payload_bytes) } else { beats };
+    let over = f.about.over.name();
     format!(
         "{}: {} connections{members}{load}, {over}, {:.1} s, durability {}",
-        f.scenario, f.connections, f.duration_s, f.durability
+        f.about.scenario, f.connections, f.duration_s, f.about.durability
     )
 }
 
 fn messages(t: &mut Table, f: &Figures) {
     t.row("sent / acked", &format!("{} / {}   ({:.0} acks per second)", f.sent, f.acked, f.acks_per_s));
     t.row("delivered / expected", &format!("{} / {}   ({:.0} per second)", f.delivered, f.expected, f.deliveries_per_s));
-    t.row("lost, duplicated, disorder", &format!("{}, {}, {}", f.lost, f.duplicated, f.out_of_order));
+    f.troubles.row(t);
     t.optional("read back / expected", f.verified.as_ref().map(read_back));
     t.row("delivery latency, us", &latency(&f.latency_us));
     t.row("ack latency, us", &latency(&f.ack_latency_us));
@@ -144,19 +144,18 @@ fn server(t: &mut Table, f: &Figures) {
 
 fn troubles(t: &mut Table, f: &Figures) {
     t.counts(&[
-        ("disconnects", f.disconnects),
-        ("unexpected frames", f.unexpected),
+        ("disconnects", f.troubles.disconnects),
+        ("unexpected frames", f.troubles.unexpected),
         ("gaps and skips", f.gaps),
         ("refused publishes", f.refused),
     ]);
-    t.codes("errors", &f.errors);
-    t.codes("goaways", &f.goaways);
+    f.troubles.codes(t);
     for reason in &f.client_limits {
         t.row("CLIENT WAS THE LIMIT", &format!("{reason}; the figures may be this program's limit, not the server's"));
     }
     let notes = [
         (
-            f.over == Dress::Json,
+            f.about.over == Dress::Json,
             "JSON is written and read by this program too: compare the server's CPU, and rates only where client CPU is far from 100 %",
         ),
         (

@@ -1,11 +1,10 @@
 //! What the report of traffic has besides: latencies by class of conversation, and how sessions came back.
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Latency;
 use super::table::{Table, latency};
-use crate::account::{PHASES, TrafficTally};
+use crate::account::{Latencies, PHASES, TrafficTally};
 use crate::conduct::Outcome;
 use crate::scenario::Traffic;
 
@@ -188,7 +187,7 @@ pub(super) fn classes<'a>(
     traffic: &Traffic,
     tally: &'a TrafficTally,
     has_storm: bool,
-) -> Vec<(&'static str, &'static str, &'a Histogram<u64>)> {
+) -> Vec<(&'static str, &'static str, &'a Latencies)> {
     let whens = if has_storm { [" before", " during", " after"] } else { [""; PHASES] };
     let mut classes = Vec::new();
     for (number, class) in (0..).zip(traffic.classes) {

@@ -7,15 +7,9 @@ pub(super) fn role(index: u32) -> Role {
     Role::Pair(index ^ 1)
 }
 
-/// The numbers below `count` in an order that depends on `seed` alone (Fisher-Yates over xorshift64).
+/// The numbers below `count` in an order that depends on `seed` alone.
 pub(super) fn shuffled(seed: u32, count: u32) -> Vec<u32> {
     let mut users: Vec<u32> = (0..count).collect();
-    let mut state = u64::from(seed) << 1 | 1;
-    for last in (1..users.len()).rev() {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        users.swap(last, (state % (last as u64 + 1)) as usize);
-    }
+    fastrand::Rng::with_seed(seed.into()).shuffle(&mut users);
     users
 }

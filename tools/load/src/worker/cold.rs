@@ -21,7 +21,7 @@ pub(super) struct ColdReads {
     pub(super) done: u64,
     /// Connections that the server asked to wait, and until when.
     later: Vec<(u32, u64)>,
-    state: u64,
+    random: fastrand::Rng,
 }
 
 /// What is asked for on a connection.
@@ -43,18 +43,10 @@ impl Worker<'_> {
         let (id, active) = (u64::from(self.id), u64::from(plan.workers.min(readers)));
         let share = |all: u64| if id < active { all / active + u64::from(id < all % active) } else { 0 };
         self.cold.left = share(reads);
-        self.cold.state = (u64::from(plan.run) << 8 | u64::from(self.id)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        self.cold.random = fastrand::Rng::with_seed(u64::from(plan.run) << 8 | u64::from(self.id));
         for _ in 0..share(readers.into()) {
             self.next_cold();
         }
-    }
-
-    fn random_below(&mut self, bound: usize) -> usize {
-        let state = &mut self.cold.state;
-        *state ^= *state << 13;
-        *state ^= *state >> 7;
-        *state ^= *state << 17;
-        ((*state >> 16) % bound.max(1) as u64) as usize
     }
 
     /// Asks a random connection that asks for nothing for one of its conversations.
@@ -63,14 +55,14 @@ impl Worker<'_> {
             let connection = &worker.connections[local as usize];
             connection.cold.is_none() && connection.state == State::Ready
         };
-        let start = self.random_below(self.publishers.len());
         let count = self.publishers.len();
+        let start = self.cold.random.usize(0..count);
         let local = (0..count).map(|i| self.publishers[(start + i) % count]).find(|local| free(self, *local));
         let Some(local) = local.filter(|_| self.cold.left > 0) else { return };
         let plan = &self.crew.plan;
         let publisher = self.connections[local as usize].index;
         let peers = plan.stock().map_or(0, |stock| stock.peers_of(publisher, plan.publishers()));
-        let peer = self.random_below(peers as usize) as u32;
+        let peer = self.cold.random.u32(0..peers.max(1));
         self.cold.left -= 1;
         self.connections[local as usize].cold = Some(ColdRead { peer, since_ns: self.crew.stage.now_ns() });
         self.ask_cold(local);
@@ -131,12 +123,8 @@ impl Worker<'_> {
     /// Those that were asked to wait have waited.
     fn ask_again(&mut self) {
         let now = self.crew.stage.now_ns();
-        for at in (0..self.cold.later.len()).rev() {
-            if self.cold.later[at].1 <= now {
-                let (local, _) = self.cold.later.swap_remove(at);
-                self.ask_cold(local);
-            }
-        }
+        let due: Vec<(u32, u64)> = self.cold.later.extract_if(.., |(_, at)| *at <= now).collect();
+        due.into_iter().for_each(|(local, _)| self.ask_cold(local));
     }
 
     /// A page was refused: for now, which counts as waiting, or for good.

@@ -1,6 +1,6 @@
 //! Bytes to frames to what they mean for the books.
 
-use campanile::wire::schema::{Ack, Body, Error, Frame, GoAway, Message, Pong, PongArgs, RecordKind};
+use campanile::wire::schema::{Ack, Body, Error, Frame, GoAway, Message, Pong, PongArgs, RecordKind, SkipReason};
 
 use super::cold::COLD_REF;
 use super::connection::State;
@@ -106,6 +106,8 @@ impl Worker<'_> {
             Body::GroupCreated => self.group_created(local),
             Body::GoAway => frame.body_as_go_away().into_iter().for_each(|g| self.go_away(local, g, now_ns)),
             Body::Ping => self.pong(local, frame.ref_()),
+            // In a large group others come and leave without a word.
+            Body::Skip if frame.body_as_skip().is_some_and(|skip| skip.why() == SkipReason::members_changed) => {}
             Body::Gap | Body::Skip => self.tally.gaps += 1,
             Body::Pong => self.ponged(local),
             // Events that nobody here asked for but that a server may send: receipts, presence, typing.
@@ -219,17 +221,10 @@ impl Worker<'_> {
     }
 
     fn error(&mut self, local: u32, reference: u64, error: Error<'_>, now_ns: u64) {
-        let code = error.code();
-        self.tally.error(code.0);
-        let pause_ns = u64::from(error.retry_after_ms().max(1)) * 1_000_000;
-        let again_ns = match code.0 {
-            200..=299 => Some(now_ns + pause_ns),
-            300.. => Some(now_ns + PAUSE_NS),
-            _ => None,
-        };
+        self.tally.error(error.code().0);
+        let again_ns = again_ns(error, now_ns);
         if reference == SETUP_REF {
-            let name = code.variant_name().unwrap_or("unknown code");
-            return self.setup_refused(local, again_ns, format!("{} {name}: {}", code.0, error.message().unwrap_or("")));
+            return self.setup_refused(local, again_ns, in_words(error));
         }
         match reference {
             PAGE_REF => return self.page_refused(local, again_ns),
@@ -237,18 +232,24 @@ impl Worker<'_> {
             RECEIPT_REF => return self.receipt_answered(local),
             _ => {}
         }
-        let Some(publisher) = &mut self.connections[local as usize].publisher else { return };
-        let Some(attempt) = publisher.refused(reference, again_ns) else { return };
-        if again_ns.is_none() {
-            // The next one will fare no better; a pause keeps a hopeless run from becoming a storm.
-            publisher.hold(now_ns + PAUSE_NS);
-        }
+        let Some(attempt) = self.publish_refused(local, reference, again_ns, now_ns) else { return };
         self.tally.refused(attempt, self.crew.plan.fan_out(), &self.measured);
         let connection = &mut self.connections[local as usize];
         if let Some(supply) = &mut connection.supply {
             supply.refused(connection.destinations[attempt.place as usize].peer);
         }
+    }
+
+    /// None of its messages leaves before it helps. Gives the one that was refused, unless it is asked again.
+    pub(super) fn publish_refused(&mut self, local: u32, reference: u64, again_ns: Option<u64>, now_ns: u64) -> Option<Attempt> {
+        let publisher = self.connections[local as usize].publisher.as_mut()?;
+        let attempt = publisher.refused(reference, again_ns);
+        if attempt.is_some() && again_ns.is_none() {
+            // The next one will fare no better; a pause keeps a hopeless run from becoming a storm.
+            publisher.hold(now_ns + PAUSE_NS);
+        }
         self.held.push(local);
+        attempt
     }
 
     pub(super) fn go_away(&mut self, local: u32, goaway: GoAway<'_>, now_ns: u64) {
@@ -270,4 +271,19 @@ impl Worker<'_> {
         let connection = &mut self.connections[local as usize];
         self.outgoing.frame(connection, local, reference, |b| Pong::create(b, &PongArgs { server_time_ms: 0 }));
     }
+}
+
+/// When what was refused may be asked again; never, if it is wrong by itself.
+pub(super) fn again_ns(error: Error<'_>, now_ns: u64) -> Option<u64> {
+    match error.code().0 {
+        200..=299 => Some(now_ns + u64::from(error.retry_after_ms().max(1)) * 1_000_000),
+        300.. => Some(now_ns + PAUSE_NS),
+        _ => None,
+    }
+}
+
+/// A refusal for people.
+pub(super) fn in_words(error: Error<'_>) -> String {
+    let code = error.code();
+    format!("{} {}: {}", code.0, code.variant_name().unwrap_or("unknown code"), error.message().unwrap_or(""))
 }

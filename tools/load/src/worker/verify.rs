@@ -84,9 +84,7 @@ impl Worker<'_> {
 
     fn take_up_later(&mut self) {
         let now = self.crew.stage.now_ns();
-        let (due, later) = self.read_back.later.iter().partition(|(_, at)| *at <= now);
-        self.read_back.later = later;
-        let due: Vec<(u32, u64)> = due;
+        let due: Vec<(u32, u64)> = self.read_back.later.extract_if(.., |(_, at)| *at <= now).collect();
         due.into_iter().for_each(|(local, _)| self.ask_for_page(local));
     }
 

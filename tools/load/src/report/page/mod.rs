@@ -37,6 +37,21 @@ pub struct Loss {
     pub meaning: &'static str,
 }
 
+/// A number in front.
+pub fn tile(name: &'static str, value: String, note: impl Into<String>) -> Tile {
+    Tile { name, value, note: note.into() }
+}
+
+/// A fault, when it occurs.
+pub fn fault(name: &str, count: u64, meaning: &'static str) -> Loss {
+    Loss { name: name.to_owned(), count, is_fault: true, meaning }
+}
+
+/// Something that is worth knowing, if there was any.
+pub fn note(name: &str, count: u64, meaning: &'static str) -> Option<Loss> {
+    (count > 0).then(|| Loss { name: name.to_owned(), count, is_fault: false, meaning })
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Page {

@@ -135,12 +135,8 @@ impl Worker<'_> {
     pub(super) fn ask(&mut self) {
         let now = self.crew.stage.now_ns();
         let asks = &mut self.traffic.asks;
-        for at in (0..asks.later.len()).rev() {
-            if asks.later[at].0 <= now {
-                let (_, ask) = asks.later.swap_remove(at);
-                asks.waiting.push_front(ask);
-            }
-        }
+        let due = asks.later.extract_if(.., |(at, _)| *at <= now);
+        due.for_each(|(_, ask)| asks.waiting.push_front(ask));
         while self.traffic.asks.under_way < UNDER_WAY_MAX
             && let Some((local, verb, channel)) = self.traffic.asks.waiting.pop_front()
         {

@@ -3,6 +3,7 @@
 use campanile::wire::schema::{Ack, Body, Error, Frame, Gap, GoAway, Skip, SkipReason, Subscribed, Welcome};
 
 use super::super::Worker;
+use super::super::intake::{again_ns, in_words};
 use super::super::setup::PAUSE_NS;
 use super::asks::Verb;
 use crate::account::Heard;
@@ -55,34 +56,20 @@ impl Worker<'_> {
     }
 
     fn refused(&mut self, local: u32, reference: u64, error: Error<'_>, now_ns: u64) {
-        let code = error.code();
-        self.tally.error(code.0);
-        let pause_ns = u64::from(error.retry_after_ms().max(1)) * 1_000_000;
-        let again_ns = match code.0 {
-            200..=299 => Some(now_ns + pause_ns),
-            300.. => Some(now_ns + PAUSE_NS),
-            _ => None,
-        };
+        self.tally.error(error.code().0);
+        let again_ns = again_ns(error, now_ns);
         if let Some((Verb::Receipt, _)) = Verb::of(reference) {
             return self.receipt_is_done(local, false);
         }
         if let Some((verb, channel)) = Verb::of(reference) {
-            let name = code.variant_name().unwrap_or("unknown code");
-            let answer = format!("{} {name}: {}", code.0, error.message().unwrap_or(""));
-            return self.answered(local, verb, channel, Some((again_ns, answer)));
+            return self.answered(local, verb, channel, Some((again_ns, in_words(error))));
         }
         if reference == 0 {
             return self.not_resumed(local, error);
         }
-        let Some(publisher) = &mut self.connections[local as usize].publisher else { return };
-        if let Some(attempt) = publisher.refused(reference, again_ns) {
-            if again_ns.is_none() {
-                // The next one will fare no better; a pause keeps a hopeless run from becoming a storm.
-                publisher.hold(now_ns + PAUSE_NS);
-            }
+        if let Some(attempt) = self.publish_refused(local, reference, again_ns, now_ns) {
             self.tally.refused(attempt, self.receivers_of(local, attempt), &self.measured);
         }
-        self.held.push(local);
     }
 
     /// An entry of the list with which a session came back.
@@ -139,10 +126,10 @@ impl Worker<'_> {
 
     fn skip(&mut self, local: u32, skip: Skip<'_>) {
         let seqs = skip.from()..skip.to().saturating_add(1);
-        if skip.why() == SkipReason::filtered {
-            self.tally.traffic.filtered += seqs.end.saturating_sub(seqs.start);
-        } else {
-            self.tally.gaps += 1;
+        match skip.why() {
+            SkipReason::filtered => self.tally.traffic.filtered += seqs.end.saturating_sub(seqs.start),
+            SkipReason::members_changed => {}
+            _ => self.tally.gaps += 1,
         }
         let channel = self.channel_of(local, skip.conversation());
         let room = channel.and_then(|channel| self.attendance(local).room(channel));

@@ -1,56 +1,78 @@
-//! What the pages of all scenarios have in common.
+//! What is known about every run, and what the pages of all scenarios have in common.
 
-use super::page::{Loss, Page};
+use serde::Serialize;
+
+use super::page::Page;
 use super::table::Table;
-use crate::machine::Facts;
+use crate::dress::Dress;
+use crate::machine::{self, Facts};
+use crate::options::Settings;
 
-/// What is known about every run.
-pub(super) struct Run<'a> {
-    pub(super) scenario: &'a str,
-    pub(super) subtitle: String,
-    pub(super) is_clean: bool,
-    pub(super) durability: &'a str,
-    pub(super) cpus: &'a [usize],
-    pub(super) server_cpus: &'a [usize],
-    pub(super) machine: &'a Facts,
-    pub(super) command: &'a [String],
-    pub(super) version: &'a str,
-    pub(super) table: Table,
+/// What was run, on what, and how to do it again. Its fields are keys of every report's JSON.
+#[derive(Clone, Debug, Serialize)]
+pub struct About {
+    /// Its name.
+    pub scenario: &'static str,
+    /// Label of the server's configuration.
+    pub durability: String,
+    /// How frames travelled: tcp, ws, or ws-json.
+    pub over: Dress,
+    /// Bytes of each body.
+    pub payload_bytes: usize,
+    /// Cores of this program.
+    pub cpus: Vec<usize>,
+    /// What it ran on.
+    pub machine: Facts,
+    /// How to do it again.
+    pub command: Vec<String>,
+    /// Version of this program.
+    pub version: &'static str,
 }
 
-impl Run<'_> {
+impl About {
+    /// This run.
+    pub fn new(scenario: &'static str, durability: &str, over: Dress, settings: &Settings) -> About {
+        About {
+            scenario,
+            durability: durability.to_owned(),
+            over,
+            payload_bytes: settings.payload_bytes,
+            cpus: settings.cpus.clone(),
+            machine: machine::facts(),
+            command: std::env::args().collect(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
     /// A page without tiles, charts and losses.
-    pub(super) fn page(self) -> Page {
-        let verdict = if self.is_clean {
+    pub(super) fn page(&self, subtitle: String, is_clean: bool, server_cpus: &[usize], table: &Table) -> Page {
+        let verdict = if is_clean {
             "Every message arrived, once, and in order."
         } else {
             "Not everything came as it should: see the losses below."
         };
         Page {
             title: self.scenario.to_owned(),
-            subtitle: self.subtitle.clone(),
-            verdict: (self.is_clean, verdict.to_owned()),
-            rows: self.table.rows(),
-            facts: self.facts(),
-            command: shell(self.command),
+            subtitle,
+            verdict: (is_clean, verdict.to_owned()),
+            rows: table.rows(),
+            facts: self.facts(server_cpus),
+            command: shell(&self.command),
             footer: format!("campanile-load {}, {}", self.version, jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC")),
             ..Page::default()
         }
     }
 
-    fn facts(&self) -> Vec<(String, String)> {
+    fn facts(&self, server_cpus: &[usize]) -> Vec<(String, String)> {
         let Facts { kernel, cpu, cpus, tcp_congestion_control, memory_bytes, is_virtual, cpu_governor, descriptors, sysctls } =
-            self.machine;
+            &self.machine;
         let list = |cpus: &[usize]| cpus.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
         let is_virtual = if *is_virtual { ", virtual" } else { "" };
         let mut facts = vec![
-            ("durability".to_owned(), self.durability.to_owned()),
+            ("durability".to_owned(), self.durability.clone()),
             ("CPU".to_owned(), format!("{cpu}, {cpus} logical{is_virtual}")),
-            (
-                "cores of the server".to_owned(),
-                if self.server_cpus.is_empty() { "not told".into() } else { list(self.server_cpus) },
-            ),
-            ("cores of this program".to_owned(), list(self.cpus)),
+            ("cores of the server".to_owned(), if server_cpus.is_empty() { "not told".into() } else { list(server_cpus) }),
+            ("cores of this program".to_owned(), list(&self.cpus)),
             ("memory".to_owned(), format!("{:.1} GiB", *memory_bytes as f64 / f64::from(1 << 30))),
             ("kernel".to_owned(), format!("Linux {kernel}")),
             ("congestion control".to_owned(), tcp_congestion_control.clone()),
@@ -62,16 +84,6 @@ impl Run<'_> {
         facts.extend(sysctls.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         facts
     }
-}
-
-/// A fault, when it occurs.
-pub(super) fn fault(name: &str, count: u64, meaning: &'static str) -> Loss {
-    Loss { name: name.to_owned(), count, is_fault: true, meaning }
-}
-
-/// Something that is worth knowing, if there was any.
-pub(super) fn note(name: &str, count: u64, meaning: &'static str) -> Option<Loss> {
-    (count > 0).then(|| Loss { name: name.to_owned(), count, is_fault: false, meaning })
 }
 
 /// As it is typed.
