@@ -5,9 +5,8 @@
     tools/compare/instructions.py v0.1 v0.2 --limit 1.1
     tools/compare/instructions.py main --only session        only cases with this in their name
 
-Each commit is checked out, built, and its bench `counted` run under callgrind once; what a commit does not have is listed as absent. Both are built at the
-same place, one after the other, because paths are in what the compiler goes by when it shares out code and inlines. The exit status is 1 if any case takes
-more than --limit times the instructions of before, 2 if nothing could be counted.
+Each commit is checked out into a directory of its own beside the other, built, and its bench `counted` run under callgrind once; what a commit does not have
+is listed as absent. The exit status is 1 if any case takes more than --limit times the instructions of before, 2 if nothing could be counted.
 
 It needs valgrind. The runner that goes with the bench (gungraun-runner, from crates.io) is built if it is not there in the bench's version.
 """
@@ -19,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
 from processes import Unavailable, must
@@ -34,10 +32,12 @@ def main(arguments=None):
         need_valgrind()
         base = Path(tempfile.mkdtemp(prefix="instructions-"))
         try:
-            # A branch may go on meanwhile.
+            # A branch may go on while the first commit is built.
             commits = [must(["git", "rev-parse", "--verify", f"{name}^{{commit}}"], ROOT).strip() for name in (options.base, options.head)]
-            before, after = (counted(options, commit, base) for commit in commits)
+            before, after = counted(options, commits[0], base / "base"), counted(options, commits[1], base / "head")
         finally:
+            for tree in (base / "base", base / "head"):
+                subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, stderr=subprocess.DEVNULL, check=False)
             shutil.rmtree(base, ignore_errors=True)
     except Unavailable as error:
         print(error, file=sys.stderr)
@@ -68,25 +68,15 @@ def need_valgrind():
         raise Unavailable("valgrind is not installed, and counts the instructions; on Debian: apt install valgrind")
 
 
-def counted(options, commit, base):
-    """Instructions per operation of each case that a commit has."""
-    with checked_out(commit, base / "tree") as tree:
-        if not (tree / "benches" / f"{BENCH}.rs").exists():
-            return {}
-        results = Path(tempfile.mkdtemp(prefix="results-", dir=base))
-        must(["env", f"GUNGRAUN_RUNNER={runner(tree, options.scratch)}", f"GUNGRAUN_HOME={results}",
-              f"CARGO_TARGET_DIR={(options.target_dir or base / 'target').resolve()}", "cargo", "bench", "--bench", BENCH], tree)
-    return {name: each for name, each in read(results) if options.only in name}
-
-
-@contextmanager
-def checked_out(commit, tree):
-    """A commit at a place of its own, while the block runs."""
+def counted(options, commit, tree):
+    """Instructions per operation of each case that a commit has; it is checked out at `tree`."""
     must(["git", "worktree", "add", "--detach", str(tree), commit], ROOT)
-    try:
-        yield tree
-    finally:
-        subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, stderr=subprocess.DEVNULL, check=False)
+    if not (tree / "benches" / f"{BENCH}.rs").exists():
+        return {}
+    results = tree.with_name(f"{tree.name}-results")
+    must(["env", f"GUNGRAUN_RUNNER={runner(tree, options.scratch)}", f"GUNGRAUN_HOME={results}",
+          f"CARGO_TARGET_DIR={(options.target_dir or tree.with_name('target')).resolve()}", "cargo", "bench", "--bench", BENCH], tree)
+    return {name: each for name, each in read(results) if options.only in name}
 
 
 def runner(tree, scratch):
