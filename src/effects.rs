@@ -1,10 +1,10 @@
 //! What the state machines want done. They fill it; the shard's loop empties it.
 
 use crate::conversation::{Key, Record};
-use crate::mesh::{Event, Refusal, Request};
+use crate::mesh::{Event, Placed, Refusal, Request};
 use crate::ring::{OpenBatch, Segment, Slot};
 use crate::session::LoggedIn;
-use crate::session::frames::{error, message};
+use crate::session::frames::{ack, error, message};
 use crate::slot::ShardId;
 use crate::store::Command;
 use crate::wire::schema::{CloseCode, ErrorCode};
@@ -84,6 +84,22 @@ impl Effects {
     /// Sends an answer.
     pub fn answer<V: Verb>(&mut self, to: Slot, reference: u64, build: impl FnOnce(&mut Fbb) -> flatbuffers::WIPOffset<V>) {
         let frame = self.frame(reference, build);
+        self.send(to, frame, Weight::Control);
+    }
+
+    /// Tells a session where its message stands.
+    pub fn ack(&mut self, to: Slot, reference: u64, placed: Placed) {
+        let Placed { epoch, seq, time_ms, duplicate } = placed;
+        if duplicate {
+            return self.answer(to, reference, |b| ack(b, placed));
+        }
+        let frame = self.open.append(self.encoder.ack(reference, epoch, seq, time_ms));
+        self.send(to, frame, Weight::Control);
+    }
+
+    /// Answers a ping.
+    pub fn pong(&mut self, to: Slot, reference: u64, server_time_ms: u64) {
+        let frame = self.open.append(self.encoder.pong(reference, server_time_ms));
         self.send(to, frame, Weight::Control);
     }
 

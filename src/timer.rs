@@ -1,5 +1,6 @@
 //! The timer wheel of a shard: what is to be looked at, and when. Coarse and cheap: one push to arm, one to fire.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -19,13 +20,16 @@ pub struct Wheel<T> {
     buckets: VecDeque<Vec<T>>,
     /// The time of the first bucket, in steps.
     first_step: u64,
+    /// No bucket before this step has anything, so that one who asks often need not look through empty ones again.
+    empty_to: Cell<u64>,
     armed: usize,
 }
 
 impl<T> Wheel<T> {
     /// An empty wheel that begins now.
     pub fn new(now_ms: u64) -> Wheel<T> {
-        Wheel { buckets: (0..BUCKETS).map(|_| Vec::new()).collect(), first_step: now_ms / STEP_MS, armed: 0 }
+        let first_step = now_ms / STEP_MS;
+        Wheel { buckets: (0..BUCKETS).map(|_| Vec::new()).collect(), first_step, empty_to: Cell::new(first_step), armed: 0 }
     }
 
     /// Fires at this time, or before it if it is too far ahead.
@@ -33,6 +37,7 @@ impl<T> Wheel<T> {
         let step = at_ms.div_ceil(STEP_MS).max(self.first_step);
         let bucket = ((step - self.first_step) as usize).min(BUCKETS - 1);
         push_tightly(&mut self.buckets[bucket], value);
+        self.empty_to.set(self.empty_to.get().min(self.first_step + bucket as u64));
         self.armed += 1;
     }
 
@@ -55,9 +60,10 @@ impl<T> Wheel<T> {
         if self.armed == 0 {
             return None;
         }
-        let bucket = self.buckets.iter().position(|b| !b.is_empty())?;
-        let at_ms = (self.first_step + bucket as u64) * STEP_MS;
-        Some(Duration::from_millis(at_ms.saturating_sub(now_ms)))
+        let known_empty = self.empty_to.get().saturating_sub(self.first_step) as usize;
+        let bucket = known_empty + self.buckets.iter().skip(known_empty).position(|b| !b.is_empty())?;
+        self.empty_to.set(self.first_step + bucket as u64);
+        Some(Duration::from_millis((self.empty_to.get() * STEP_MS).saturating_sub(now_ms)))
     }
 }
 
@@ -82,6 +88,24 @@ mod tests {
         assert!(due(&mut wheel, 1149).is_empty());
         assert_eq!(due(&mut wheel, 1150), [1, 2]);
         assert_eq!(wheel.next(1150), None);
+    }
+
+    #[test]
+    fn who_asks_often_gets_the_next_of_what_is_armed_by_then() {
+        let mut wheel = Wheel::new(0);
+        let next_ms = |wheel: &Wheel<u32>, now_ms| wheel.next(now_ms).map(|next| next.as_millis());
+        for at_ms in [10_000, 20_000, 5_000] {
+            wheel.arm(at_ms, 0);
+            assert_eq!(next_ms(&wheel, 0), Some(at_ms.min(10_000).into()));
+        }
+        due(&mut wheel, 5_000);
+        assert_eq!([next_ms(&wheel, 5_000), next_ms(&wheel, 6_000)], [Some(5_000), Some(4_000)]);
+        wheel.arm(7_000, 0);
+        assert_eq!(next_ms(&wheel, 6_000), Some(1_000));
+        due(&mut wheel, 10_000);
+        assert_eq!(next_ms(&wheel, 10_000), Some(10_000));
+        due(&mut wheel, 20_000);
+        assert_eq!(next_ms(&wheel, 20_000), None);
     }
 
     #[test]

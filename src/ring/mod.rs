@@ -11,6 +11,8 @@
 mod batch;
 mod buffers;
 mod sends;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -89,6 +91,8 @@ pub struct Ring {
     io: IoUring,
     buffers: Buffers,
     sends: Sends,
+    /// Quiet sends whose end is not known yet.
+    quiet: Vec<u32>,
     listeners: Vec<OwnedFd>,
     bell: Option<OwnedFd>,
     bell_count: Box<u64>,
@@ -134,6 +138,7 @@ impl Ring {
             io,
             buffers,
             sends: Sends::default(),
+            quiet: Vec::new(),
             listeners: Vec::new(),
             bell: None,
             bell_count: Box::new(0),
@@ -204,14 +209,32 @@ impl Ring {
 
     /// Sends sealed segments, all of them unless the socket fails (MSG_WAITALL). At most one send per slot may be in flight.
     pub fn send(&mut self, slot: Slot, segments: Segments) {
-        let flags = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
-        let (id, send) = self.sends.insert(InFlight::new(slot, segments));
+        self.submit_send(InFlight::new(slot, segments));
+    }
+
+    /// As [`Self::send`], but its end wakes nobody: when the kernel takes all of it while it is submitted, as it does unless the peer reads slowly, the next
+    /// [`Self::drain`] after that tells, whatever it was that ended the sleep. Saves a completion, and a turn of its own for it, where nothing waits for the
+    /// end of a send.
+    pub fn send_quietly(&mut self, slot: Slot, segments: Segments) {
+        self.submit_send(InFlight::quiet(slot, segments));
+    }
+
+    fn submit_send(&mut self, send: InFlight) {
+        let (slot, is_quiet) = (send.slot, send.is_quiet);
+        // Without waiting it has ended when it is submitted; an end without success, or before all is taken, is always told (kernel 5.19).
+        let wait = if is_quiet { libc::MSG_DONTWAIT } else { 0 };
+        let flags = libc::MSG_WAITALL | libc::MSG_NOSIGNAL | wait;
+        let (id, send) = self.sends.insert(send);
         let entry = match (send.single(), send.header()) {
             (Some((pointer, length)), _) => opcode::Send::new(Fixed(slot.0), pointer, length).flags(flags).build(),
             (None, Some(header)) => opcode::SendMsg::new(Fixed(slot.0), header).flags(flags as u32).build(),
             (None, None) => unreachable!("a send has one segment or a header"),
         };
+        let entry = if is_quiet { entry.flags(squeue::Flags::SKIP_SUCCESS) } else { entry };
         self.push(entry.user_data(tag(Op::Send, id)));
+        if is_quiet {
+            self.quiet.push(id);
+        }
     }
 
     /// Sends a part of what was received where it lies, and gives the buffer back when the kernel has read it; it must not be touched meanwhile. Else as
@@ -319,14 +342,33 @@ impl Ring {
         !submissions.is_empty() || submissions.taskrun() || submissions.cq_overflow()
     }
 
-    /// Moves all completions that are there to the end of `into`.
+    /// Moves all completions that are there to the end of `into`, those of quiet sends first.
     pub fn drain(&mut self, into: &mut Vec<Completion>) {
-        let mut rang = false;
-        let queue = self.io.completion();
-        for entry in queue {
-            into.extend(completion(&entry, &mut self.sends, &mut self.buffers));
+        // Else a quiet send may not have been submitted, or what the kernel has to say of it waits where it cannot be seen.
+        let submissions = self.io.submission();
+        let all_is_told = submissions.is_empty() && !submissions.cq_overflow();
+        drop(submissions);
+        let (first, mut rang) = (into.len(), false);
+        let mut without_room = Vec::new();
+        for entry in self.io.completion() {
+            match completion(&entry, &mut self.sends, &mut self.buffers) {
+                Some(Ended::Completion(completion)) => into.push(completion),
+                Some(Ended::WithoutRoom(send)) => without_room.push(send),
+                None => {}
+            }
             rang |= entry.user_data() >> 56 == Op::Bell as u64;
         }
+        if all_is_told {
+            let told = into.len();
+            for id in self.quiet.drain(..) {
+                if let Some(send) = self.sends.remove_quiet(id) {
+                    let result = Ok(send.bytes());
+                    into.push(Completion::Sent { slot: send.slot, segments: send.segments, result });
+                }
+            }
+            into[first..].rotate_left(told - first);
+        }
+        without_room.into_iter().for_each(|send| self.submit_send(send));
         if rang {
             self.arm_bell();
         }
@@ -344,20 +386,37 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN))
 }
 
-fn completion(entry: &cqueue::Entry, sends: &mut Sends, buffers: &mut Buffers) -> Option<Completion> {
+/// What an entry of the completion queue means.
+enum Ended {
+    Completion(Completion),
+    /// A quiet send that found no room for all of it: this is what is left, to be sent when there is.
+    WithoutRoom(InFlight),
+}
+
+fn completion(entry: &cqueue::Entry, sends: &mut Sends, buffers: &mut Buffers) -> Option<Ended> {
     let (op, index) = (entry.user_data() >> 56, entry.user_data() as u32);
     let slot = Slot(index);
     let more = cqueue::more(entry.flags());
     let result = result_of(entry.result());
-    Some(match op {
+    Some(Ended::Completion(match op {
         op if op == Op::Accept as u64 => Completion::Accepted { listener: ListenerId(index), result: result.map(Slot), more },
         op if op == Op::Receive as u64 => Completion::Received { slot, result: received(entry, result, buffers), more },
         op if op == Op::Send as u64 => {
             let send = sends.remove(index);
+            match &result {
+                Ok(taken) if send.is_quiet && (*taken as usize) < send.bytes() => {
+                    return Some(Ended::WithoutRoom(send.waiting(*taken as usize)));
+                }
+                Err(error) if send.is_quiet && error.raw_os_error() == Some(libc::EAGAIN) => {
+                    return Some(Ended::WithoutRoom(send.waiting(0)));
+                }
+                _ => {}
+            }
             if let Some(buffer) = send.buffer {
                 buffers.give_back(buffer);
             }
-            Completion::Sent { slot: send.slot, segments: send.segments, result: result.map(|n| n as usize) }
+            let result = send.outcome(result);
+            Completion::Sent { slot: send.slot, segments: send.segments, result }
         }
         op if op == Op::ShutDown as u64 => Completion::ShutDown { slot },
         op if op == Op::Close as u64 => Completion::Closed { slot },
@@ -365,7 +424,7 @@ fn completion(entry: &cqueue::Entry, sends: &mut Sends, buffers: &mut Buffers) -
         op if op == Op::Install as u64 => Completion::Installed { slot, result: result.map(|fd| owned(fd as RawFd)) },
         op if op == Op::Bell as u64 => Completion::Rung,
         _ => return None,
-    })
+    }))
 }
 
 fn received(entry: &cqueue::Entry, result: io::Result<u32>, buffers: &mut Buffers) -> io::Result<Option<(BufferId, usize)>> {

@@ -1,5 +1,7 @@
 //! Sends in flight: what the kernel reads stays here, untouched, until it says that it is done.
 
+use std::io;
+
 use smallvec::SmallVec;
 
 use super::Slot;
@@ -19,6 +21,11 @@ pub(super) struct InFlight {
     pub(super) segments: Segments,
     pub(super) buffer: Option<BufferId>,
     message: Option<Box<Message>>,
+    /// The kernel says nothing if it takes all of it at once.
+    pub(super) is_quiet: bool,
+    /// What of the segments had been taken before this send, which carries the rest of them.
+    taken: usize,
+    rest: Segments,
 }
 
 struct Message {
@@ -30,18 +37,47 @@ impl InFlight {
     pub(super) fn new(slot: Slot, segments: Segments) -> InFlight {
         assert!(!segments.is_empty() && segments.len() <= SEGMENTS_MAX);
         let message = (segments.len() > 1).then(|| Box::new(Message::over(&segments)));
-        InFlight { slot, segments, buffer: None, message }
+        InFlight { slot, segments, buffer: None, message, is_quiet: false, taken: 0, rest: Segments::new() }
+    }
+
+    /// The same, of which the kernel says nothing if it takes all of it at once.
+    pub(super) fn quiet(slot: Slot, segments: Segments) -> InFlight {
+        InFlight { is_quiet: true, ..InFlight::new(slot, segments) }
+    }
+
+    /// What a quiet send left when there was no room for more.
+    pub(super) fn waiting(self, taken: usize) -> InFlight {
+        let (mut rest, mut passed) = (self.segments.clone(), taken);
+        rest.retain(|segment| {
+            let here = passed.min(segment.len());
+            passed -= here;
+            segment.advance(here);
+            !segment.is_empty()
+        });
+        let message = (rest.len() > 1).then(|| Box::new(Message::over(&rest)));
+        InFlight { message, is_quiet: false, taken, rest, ..self }
+    }
+
+    /// Bytes of all segments.
+    pub(super) fn bytes(&self) -> usize {
+        self.segments.iter().map(Segment::len).sum()
+    }
+
+    /// What became of the segments, if this send ended with this result.
+    pub(super) fn outcome(&self, result: io::Result<u32>) -> io::Result<usize> {
+        result.map(|bytes| self.taken + bytes as usize)
     }
 
     /// Of bytes that lie in a receive buffer.
     pub(super) fn of_buffer(slot: Slot, buffer: BufferId) -> InFlight {
-        InFlight { slot, segments: Segments::new(), buffer: Some(buffer), message: None }
+        let (segments, rest) = (Segments::new(), Segments::new());
+        InFlight { slot, segments, buffer: Some(buffer), message: None, is_quiet: false, taken: 0, rest }
     }
 
     /// The single segment, or nothing when [`Self::header`] is to be used.
     pub(super) fn single(&self) -> Option<(*const u8, u32)> {
         self.message.is_none().then(|| {
-            let bytes = self.segments[0].bytes();
+            let bytes = self.rest.first().unwrap_or(&self.segments[0]).bytes();
             (bytes.as_ptr(), bytes.len() as u32)
         })
     }
@@ -90,6 +126,12 @@ impl Sends {
     pub(super) fn remove(&mut self, id: u32) -> InFlight {
         self.free.push(id);
         self.entries[id as usize].take().expect("the kernel completes a send once")
+    }
+
+    /// A quiet send that has not been heard of: see [`super::Ring::send_quietly`].
+    pub(super) fn remove_quiet(&mut self, id: u32) -> Option<InFlight> {
+        let is_quiet = self.entries[id as usize].as_ref().is_some_and(|send| send.is_quiet);
+        is_quiet.then(|| self.remove(id))
     }
 
     pub(super) fn is_empty(&self) -> bool {

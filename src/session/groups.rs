@@ -128,7 +128,7 @@ impl Users {
             Ok(placed) if created => {
                 fx.answer(connection, reply.reference, |b| frames::group_created(b, key.address(""), placed));
             }
-            Ok(placed) => fx.answer(connection, reply.reference, |b| frames::ack(b, placed)),
+            Ok(placed) => fx.ack(connection, reply.reference, placed),
             Err(refusal) => self.refuse(reply, refusal, fx),
         }
     }

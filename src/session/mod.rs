@@ -254,6 +254,13 @@ impl Users {
         }
     }
 
+    /// A heartbeat of a session that is logged in: see [`wire::ping`].
+    pub fn ping(&mut self, session: SessionKey, reference: u64, now: Now, fx: &mut Effects) {
+        if self.session(session).is_some() {
+            self.pong(Reply { session, reference }, now, fx);
+        }
+    }
+
     fn verb(&mut self, reply: Reply, frame: Frame<'_>, now: Now, fx: &mut Effects) -> Outcome {
         macro_rules! body {
             ($as:ident) => {
@@ -480,7 +487,7 @@ impl Users {
 
     fn pong(&mut self, reply: Reply, now: Now, fx: &mut Effects) {
         let connection = self.sessions[reply.session.index].connection;
-        fx.answer(connection, reply.reference, |b| s::Pong::create(b, &s::PongArgs { server_time_ms: now.wall_ms }));
+        fx.pong(connection, reply.reference, now.wall_ms);
     }
 
     /// Says goodbye to a session; the connection reports back with [`Self::closed`].

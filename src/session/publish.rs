@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::list::HintState;
-use super::{Failure, Outcome, Session, Users, address, bad_request, check_id, frames};
+use super::{Failure, Outcome, Session, Users, address, bad_request, check_id};
 use crate::clock::Now;
 use crate::conversation::{Content, Key, Kind};
 use crate::effects::{Effects, Weight};
@@ -74,7 +74,7 @@ impl Users {
         match result {
             Ok(placed) => {
                 self.remember_ack(reply.session, (placed.epoch, placed.seq));
-                fx.answer(connection, reply.reference, |b| frames::ack(b, placed));
+                fx.ack(connection, reply.reference, placed);
             }
             Err(refusal) => self.refuse(reply, refusal, fx),
         }

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use super::Shard;
 use crate::net::{Connection, Dress, Parsed, Phase};
 use crate::ring::{BufferId, Completion, ListenerId, Slot};
-use crate::wire::schema::CloseCode;
+use crate::wire::{self, schema::CloseCode};
 
 /// How long accepting rests when the kernel has no descriptor left.
 const ACCEPT_BACKOFF_MS: u64 = 100;
@@ -166,6 +166,12 @@ impl Shard {
         let mut frames = 0;
         let has_room = connection.outbox.bytes() <= limits.outbox_bytes_max as usize;
         while has_room && !rest.is_empty() {
+            if let Some((reference, length)) = wire::ping(rest) {
+                frames += 1;
+                users.ping(session, reference, *now, fx);
+                rest = &rest[length..];
+                continue;
+            }
             match Connection::parse(rest, limits) {
                 Parsed::Frame(frame, length) => {
                     frames += 1;

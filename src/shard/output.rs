@@ -109,7 +109,14 @@ impl Shard {
         };
         self.copied_bytes -= copied - connection.outbox.copied_bytes();
         connection.send_began(self.now);
-        self.ring.send(slot, segments);
+        // Nearly always nobody waits for the end of a send; else see `drained`.
+        let is_active = matches!(connection.phase, Phase::Active { .. });
+        let is_awaited = !is_active || connection.tell_drained || connection.is_paused || !connection.outbox.is_empty();
+        if is_awaited {
+            self.ring.send(slot, segments)
+        } else {
+            self.ring.send_quietly(slot, segments)
+        }
         true
     }
 

@@ -4,12 +4,14 @@
 //! A frame that leaves is built by an [`Encoder`].
 
 mod encode;
+mod fixed;
 mod frame;
 #[allow(missing_docs, unsafe_code, unused_imports, clippy::all, clippy::pedantic, mismatched_lifetime_syntaxes)]
 #[rustfmt::skip]
 mod generated;
 
 pub use encode::{Encoder, Fbb, Verb, conversation};
+pub use fixed::ping;
 pub use frame::{Malformed, Split, read, split};
 pub use generated::campanile::v_1 as schema;
 

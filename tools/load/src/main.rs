@@ -39,7 +39,9 @@ use conduct::Watched;
 use dress::{Dress, Target};
 use error::Failure;
 use floor::FloorServer;
-use options::{BacklogOptions, Cli, ColdOptions, Command, Common, Heartbeat, Peers, Server, Settings, Verify, Yardstick};
+use options::{
+    BacklogOptions, Cli, ColdOptions, Command, Common, Heartbeat, Peers, Pinging, Server, Settings, Verify, Yardstick,
+};
 use peers::Peer;
 use report::{BacklogFigures, ColdFigures, Figures, Report};
 use scenario::Plan;
@@ -68,8 +70,8 @@ fn play(command: Command) -> Result<bool, Failure> {
         Command::Idle { common, server, start_connections, attach, heartbeat } => {
             idle(&common, &server, start_connections, attach, heartbeat)
         }
-        Command::Direct { common, server, verify, peers } => direct(&common, &server, verify, peers),
-        Command::Group { common, server, verify, members } => group(&common, &server, verify, members),
+        Command::Direct { common, server, verify, peers, pinging } => direct(&common, &server, verify, peers, pinging),
+        Command::Group { common, server, verify, members, pinging } => group(&common, &server, verify, members, pinging),
         Command::Backlog { common, server, backlog } => self::backlog(&common, &server, &backlog),
         Command::Cold { common, server, cold } => self::cold(&common, &server, &cold),
         Command::Ramp { ramp, load } => play::ramp(&ramp, &load),
@@ -100,10 +102,11 @@ fn idle(common: &Common, server: &Server, start: Option<u32>, attach: u32, heart
     measure("idle", plan, &settings, common, watched(server)?, start)
 }
 
-fn direct(common: &Common, server: &Server, verify: Verify, peers: Peers) -> Result<bool, Failure> {
-    let settings = Settings::from(common)?.with(verify);
+fn direct(common: &Common, server: &Server, verify: Verify, peers: Peers, pinging: Pinging) -> Result<bool, Failure> {
+    let watched = watched(server)?;
+    let settings = Settings::from(common)?.with(verify).pinged(pinging, &watched.target)?;
     let plan = direct_plan(common, &settings, peers)?;
-    measure("direct", plan, &settings, common, watched(server)?, None)
+    measure("direct", plan, &settings, common, watched, None)
 }
 
 fn direct_plan(common: &Common, settings: &Settings, peers: Peers) -> Result<Plan, Failure> {
@@ -118,15 +121,16 @@ fn direct_plan(common: &Common, settings: &Settings, peers: Peers) -> Result<Pla
     }
 }
 
-fn group(common: &Common, server: &Server, verify: Verify, members: u32) -> Result<bool, Failure> {
-    let settings = Settings::from(common)?.with(verify);
+fn group(common: &Common, server: &Server, verify: Verify, members: u32, pinging: Pinging) -> Result<bool, Failure> {
+    let watched = watched(server)?;
+    let settings = Settings::from(common)?.with(verify).pinged(pinging, &watched.target)?;
     let plan = group_plan(common, &settings, members)?;
-    measure("group", plan, &settings, common, watched(server)?, None)
+    measure("group", plan, &settings, common, watched, None)
 }
 
 fn backlog(common: &Common, server: &Server, options: &BacklogOptions) -> Result<bool, Failure> {
     let settings = Settings::from(common)?.filling(common)?.all_at_once(common);
-    let BacklogOptions { users, messages, publishers, pings } = *options;
+    let BacklogOptions { users, messages, publishers, pinging: Pinging { pings } } = *options;
     for (name, value) in [("--users", users), ("--messages", messages), ("--publishers", publishers)] {
         positive(name, u64::from(value))?;
     }

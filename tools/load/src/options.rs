@@ -46,6 +46,7 @@ Examples (a server that has core 0 alone: campanile serve --shards 1 --cpus 0):
   campanile-load mixed --connections 10000 --rate 5000 --duration 60 --pings --cpus 1 --server-pid $PID
   campanile-load groups --connections 5000 --groups 1000 --largest 1000 --rate 2000 --cpus 1
   campanile-load broadcast --connections 15000 --rate 5 --pings --cpus 1
+  campanile-load group --members 15000 --pings --cpus 1
   campanile-load topic --connections 5000 --topics 100 --tags 16 --filtered 80 --rate 1000 --cpus 1
   campanile-load churn --connections 2000 --groups 100 --moves 200 --reconnects 20 --rate 1000 --cpus 1
 
@@ -96,6 +97,8 @@ pub enum Command {
         /// Who writes to whom.
         #[arg(long, value_name = "HOW", default_value = "pairs")]
         peers: Peers,
+        #[command(flatten)]
+        pinging: Pinging,
     },
     /// One publisher and a group of members, each on a connection of his own.
     Group {
@@ -108,6 +111,8 @@ pub enum Command {
         /// Members who receive; the publisher is one more.
         #[arg(long, value_name = "M", default_value_t = 1000)]
         members: u32,
+        #[command(flatten)]
+        pinging: Pinging,
     },
     /// Users for whom messages wait log in all at once: how long until each has all of his.
     ///
@@ -226,6 +231,14 @@ pub struct Heartbeat {
     pub heartbeat: Option<u32>,
 }
 
+/// What somebody else notices.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Pinging {
+    /// Also pings from a session that has nothing to do with it, every 10 ms, before and while it goes on. Not for servers of another kind.
+    #[arg(long)]
+    pub pings: bool,
+}
+
 /// What a floor's server does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Yardstick {
@@ -257,9 +270,9 @@ pub struct Played<O: Args> {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub options: O,
-    /// Also pings from a session that has nothing to do with it, every 10 ms; before and while it goes on.
-    #[arg(long)]
-    pub pings: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub pinging: Pinging,
 }
 
 /// How the rate is raised.
@@ -378,9 +391,9 @@ pub struct BacklogOptions {
     /// Who send them.
     #[arg(long, value_name = "P", default_value_t = 4)]
     pub publishers: u32,
-    /// Also pings from a session that has nothing to do with it, before and meanwhile, every 10 ms.
-    #[arg(long)]
-    pub pings: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub pinging: Pinging,
 }
 
 /// What is laid in store and how it is read.
@@ -647,6 +660,17 @@ impl Settings {
     #[must_use]
     pub fn with(self, verify: Verify) -> Settings {
         Settings { verify_places: verify.verify.then_some(verify.verify_places), ..self }
+    }
+
+    /// The same, and somebody else pings.
+    ///
+    /// # Errors
+    /// It is a server of another kind, whose protocol the one who pings does not speak.
+    pub fn pinged(self, Pinging { pings }: Pinging, target: &Target) -> Result<Settings, Failure> {
+        match target.dress {
+            Dress::Peer(peer) if pings => Err(Failure::Option(format!("--pings: not for {}", peer.name()))),
+            _ => Ok(Settings { pings, ..self }),
+        }
     }
 }
 

@@ -105,11 +105,11 @@ pub fn ramp(options: &RampOptions, load: &RampLoad) -> Result<bool, Failure> {
 
 fn ramp_traffic<O: Args>(
     load: &'static str,
-    Played { common, server, pings, .. }: &Played<O>,
+    Played { common, server, pinging, .. }: &Played<O>,
     ramping: &Ramping,
     traffic: impl FnOnce(u32, u32) -> Result<Traffic, String>,
 ) -> Result<bool, Failure> {
-    if *pings {
+    if pinging.pings {
         return Err(Failure::Option("--pings: not while the rate is raised".to_owned()));
     }
     let settings = Settings::from(common)?.open(common, ramping.from_per_s)?;
@@ -135,14 +135,15 @@ fn climb(
 
 fn play<O: Args>(
     scenario: &'static str,
-    Played { common, server, pings, .. }: &Played<O>,
+    Played { common, server, pinging, .. }: &Played<O>,
     rate_per_s: f64,
     traffic: impl FnOnce(u32, u32) -> Result<Traffic, String>,
     with: impl FnOnce(Settings) -> Settings,
 ) -> Result<bool, Failure> {
-    let settings = with(Settings { pings: *pings, ..Settings::from(common)?.open(common, rate_per_s)? });
+    let watched = watched(server)?;
+    let settings = with(Settings::from(common)?.open(common, rate_per_s)?.pinged(*pinging, &watched.target)?);
     let plan = plan(common, &settings, traffic)?;
-    measure(scenario, plan, &settings, common, watched(server)?, None)
+    measure(scenario, plan, &settings, common, watched, None)
 }
 
 /// `traffic` is given the run's number and how many connections there are.

@@ -51,6 +51,7 @@ fn what_makes_no_sense_is_said() {
         ("target", "group --target wss://localhost:1", "tcp://HOST:PORT"),
         ("members", "floor --members 0", "at least 1"),
         ("odd", "direct --connections 3", "even number"),
+        ("pings", "group --pings --target redis://127.0.0.1:1", "not for redis"),
         ("nobody", "idle --connections 1 --target tcp://127.0.0.1:1 --duration 1", "is the server running"),
     ] {
         let (output, _) = load(name, arguments);

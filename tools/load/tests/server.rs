@@ -39,11 +39,12 @@ fn everyone_writes_to_everyone_and_reads_it_all_back() {
 fn a_group_reads_back_what_its_owner_published() {
     let server = Server::start(&KEEP_ALL);
     for (over, target) in server.spoken() {
-        let options = "--members 8 --window 4 --seconds 1 --warmup 0.2 --verify";
+        let options = "--members 8 --window 4 --seconds 1 --warmup 0.2 --verify --pings";
         let (output, figures) = load(&format!("group-{over}"), &format!("group {target} {options}"));
         assert!(output.status.success(), "{}\n{figures:#}", String::from_utf8_lossy(&output.stderr));
         let verified = &figures["verified"];
         assert_counts(verified, &[("readings", 2), ("missing", 0), ("holes", 0), ("unacked", 0)]);
+        assert!(figures["pings_during_us"]["p99"].as_f64() > Some(0.0), "{figures:#}");
         assert_eq!(verified["read_back"].as_u64(), verified["acked"].as_u64().map(|acked| 2 * acked));
     }
 }
