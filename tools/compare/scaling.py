@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts what the real server spends on a delivery with one shard and with two, where there are too few cores to time it.
 
-    tools/compare/scaling.py                    about four minutes
+    tools/compare/scaling.py                    about three minutes
     tools/compare/scaling.py --only group --seconds 20 --rounds 3
 
 The server runs under callgrind, which counts the instructions of all its threads and runs one of them at a time, so two shards need no second core. While
