@@ -25,9 +25,9 @@ import threading
 from pathlib import Path
 
 from processes import Server, Unavailable, cpu_s
+from repository import ROOT, built
 from uwebsockets import client, server, sources
 
-ROOT = Path(__file__).resolve().parents[2]
 # Between two lines of the load test: its LIBUS_TIMEOUT_GRANULARITY.
 LINE_S = 4
 NAMES = ("uwebsockets", "campanile")
@@ -36,14 +36,12 @@ NAMES = ("uwebsockets", "campanile")
 def main():
     options = read_options()
     names = [options.only] if options.only else list(NAMES)
-    echo = options.build / "campanile-ws-echo"
-    if "campanile" in names and not echo.exists():
-        sys.exit(f"{echo} is not there; build it: cargo build --release --workspace")
     try:
+        programs = {"campanile": built(options.build, "campanile-ws-echo")} if "campanile" in names else {}
         anchor = uwebsockets(options.scratch)
     except Unavailable as why:
-        sys.exit(f"no uWebSockets: {why}")
-    programs = {"uwebsockets": anchor / "EchoServer", "campanile": echo}
+        sys.exit(f"nothing to compare: {why}")
+    programs["uwebsockets"] = anchor / "EchoServer"
     base = Path(tempfile.mkdtemp(prefix="echo-", dir=options.scratch))
     try:
         rows = []

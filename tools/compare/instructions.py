@@ -21,8 +21,8 @@ import tempfile
 from pathlib import Path
 
 from processes import Unavailable, must
+from repository import ROOT, locked_version
 
-ROOT = Path(__file__).resolve().parents[2]
 BENCH = "counted"
 
 
@@ -32,7 +32,9 @@ def main(arguments=None):
         need_valgrind()
         base = Path(tempfile.mkdtemp(prefix="instructions-"))
         try:
-            before, after = counted(options, options.base, base / "base"), counted(options, options.head, base / "head")
+            # A branch may go on while the first commit is built.
+            commits = [must(["git", "rev-parse", "--verify", f"{name}^{{commit}}"], ROOT).strip() for name in (options.base, options.head)]
+            before, after = counted(options, commits[0], base / "base"), counted(options, commits[1], base / "head")
         finally:
             for tree in (base / "base", base / "head"):
                 subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, stderr=subprocess.DEVNULL, check=False)
@@ -88,13 +90,6 @@ def runner(tree, scratch):
     if not path.exists():
         must(["cargo", "install", "gungraun-runner", "--version", version, "--locked", "--root", str(root)])
     return path
-
-
-def locked_version(lock, crate):
-    found = re.search(rf'^name = "{crate}"\nversion = "([^"]+)"', lock, re.MULTILINE)
-    if not found:
-        raise Unavailable(f"Cargo.lock has no {crate}")
-    return found[1]
 
 
 def read(results):

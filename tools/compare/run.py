@@ -30,10 +30,10 @@ from pathlib import Path
 
 import report
 import servers
-from processes import Server, free_port
+from processes import Server, Unavailable, free_port
+from repository import ROOT, built
 from workloads import NAMES, RATE, value, workloads
 
-ROOT = servers.ROOT
 # Beyond its own times, a run may take so long to log in, to drain and to give up.
 GRACE_S = 240
 # The knee of an open loop: the first rate, seconds of each step, and the p99 that is borne.
@@ -47,8 +47,10 @@ def main(arguments=None):
         report.write(results, options)
         return 0
     raise_descriptors()
-    if not (options.build / "campanile-load").exists():
-        sys.exit(f"{options.build / 'campanile-load'} is not there; build it: cargo build --release --workspace")
+    try:
+        built(options.build, "campanile-load")
+    except Unavailable as why:
+        sys.exit(str(why))
     contestants = servers.find(options)
     present = [one for one in contestants if not isinstance(one, servers.Absent)]
     base = Path(tempfile.mkdtemp(prefix="run-", dir=options.scratch))

