@@ -19,18 +19,6 @@ fn world() -> (World, Client, Client) {
     (world, ann, bob)
 }
 
-/// Everything that can be done without time passing.
-fn at_once(world: &mut World) {
-    for _ in 0..8 {
-        for at in 0..2 {
-            for from in 0..2 {
-                while world.take_request(at, from) || world.take_event(at, from) {}
-            }
-            while world.work(at) {}
-        }
-    }
-}
-
 /// The texts that came, whoever wrote them.
 fn texts(world: &mut World, client: Client) -> Vec<String> {
     let is_message = |text: &String| text.starts_with("topic:a") && !text.contains(" from ");
@@ -42,14 +30,14 @@ fn texts(world: &mut World, client: Client) -> Vec<String> {
 fn an_ack_does_not_wait_and_a_message_waits_for_its_time() {
     let (mut world, ann, bob) = world();
     world.publish(ann, "topic:a", "one");
-    at_once(&mut world);
+    world.at_once();
     assert_eq!(world.shorts(ann).len(), 1, "the ack is there");
     assert!(texts(&mut world, bob).is_empty());
     world.pass(9);
-    at_once(&mut world);
+    world.at_once();
     assert!(texts(&mut world, bob).is_empty());
     world.pass(1);
-    at_once(&mut world);
+    world.at_once();
     assert_eq!(texts(&mut world, bob), ["one"]);
     world.check_at_rest();
 }
@@ -60,11 +48,11 @@ fn so_many_leave_at_once_and_in_order() {
     for text in ["one", "two", "three"] {
         assert!(texts(&mut world, bob).is_empty());
         world.publish(ann, "topic:a", text);
-        at_once(&mut world);
+        world.at_once();
     }
     assert_eq!(texts(&mut world, bob), ["one", "two", "three"]);
     world.publish(ann, "topic:a", &"x".repeat(100));
-    at_once(&mut world);
+    world.at_once();
     assert_eq!(texts(&mut world, bob).len(), 1, "bytes end it as well");
 }
 
@@ -73,11 +61,11 @@ fn who_leaves_gets_what_waits_and_who_comes_does_not() {
     let (mut world, ann, bob) = world();
     let late = world.client(at(1, 1), "phone");
     world.publish(ann, "topic:a", "one");
-    at_once(&mut world);
+    world.at_once();
     world.subscribe(late, "topic:a", None, &[]);
-    at_once(&mut world);
+    world.at_once();
     world.unsubscribe(bob, "topic:a");
-    at_once(&mut world);
+    world.at_once();
     assert_eq!(texts(&mut world, bob), ["one"]);
     world.publish(ann, "topic:a", "two");
     world.settle();
@@ -90,13 +78,13 @@ fn who_leaves_gets_what_waits_and_who_comes_does_not() {
 fn a_change_of_a_group_waits_for_nothing() {
     let (mut world, ann, bob) = world();
     world.create_group(ann, "team", false, false, &[at(1, 0)]);
-    at_once(&mut world);
+    world.at_once();
     world.shorts(bob);
     world.publish(ann, "group:team", "one");
-    at_once(&mut world);
+    world.at_once();
     assert!(world.shorts(bob).is_empty());
     world.remove(ann, "team", at(1, 0));
-    at_once(&mut world);
+    world.at_once();
     let got = world.shorts(bob);
     assert!(got.len() == 2 && got[0].ends_with(": one") && got[1].contains("removed"), "{got:?}");
     world.check_at_rest();
@@ -106,9 +94,9 @@ fn a_change_of_a_group_waits_for_nothing() {
 fn one_that_stops_waits_for_nothing() {
     let (mut world, ann, bob) = world();
     world.publish(ann, "topic:a", "one");
-    at_once(&mut world);
+    world.at_once();
     assert!(texts(&mut world, bob).is_empty());
     world.shards.iter_mut().for_each(|node| node.users.stop_publishing());
-    at_once(&mut world);
+    world.at_once();
     assert_eq!(texts(&mut world, bob), ["one"]);
 }

@@ -22,29 +22,17 @@ fn of_group(world: &mut World, client: Client) -> Vec<String> {
     settled(world, client).into_iter().filter(|text| text.starts_with("group:")).collect()
 }
 
-/// Everything that can be done without time passing.
-fn at_once(world: &mut World) {
-    for _ in 0..8 {
-        for at in 0..2 {
-            for from in 0..2 {
-                while world.take_request(at, from) || world.take_event(at, from) {}
-            }
-            while world.work(at) {}
-        }
-    }
-}
-
 #[test]
 fn who_comes_is_told_and_for_the_others_numbers_pass_with_the_next_message() {
     let (mut world, ann, bob) = world();
     let others: Vec<Client> = ["cat", "dan", "eve"].map(|name| world.client(name, "phone")).into();
     for &client in &others {
         world.join(client, "team");
-        at_once(&mut world);
+        world.at_once();
     }
     assert!(world.shorts(bob).is_empty(), "nobody waits for a number");
     world.publish(ann, "group:team", "hello");
-    at_once(&mut world);
+    world.at_once();
     assert_eq!(world.shorts(bob), ["group:team skip 3..5 members_changed", "group:team 6 ann: hello"]);
     let eve = of_group(&mut world, others[2]);
     assert_eq!(eve, ["group:team from 6", "group:team 6 ann: hello"]);
@@ -56,12 +44,12 @@ fn numbers_that_nothing_follows_pass_within_seconds() {
     let (mut world, _, bob) = world();
     let cat = world.client("cat", "phone");
     world.join(cat, "team");
-    at_once(&mut world);
+    world.at_once();
     world.pass(9_999);
-    at_once(&mut world);
+    world.at_once();
     assert!(world.shorts(bob).is_empty());
     world.pass(1);
-    at_once(&mut world);
+    world.at_once();
     assert_eq!(world.shorts(bob), ["group:team skip 3..3 members_changed"]);
 }
 
@@ -102,7 +90,7 @@ fn who_comes_back_at_once_begins_anew() {
     world.remove(ann, "team", "bob");
     world.publish(ann, "group:team", "not for bob");
     world.add(ann, "team", "bob", Role::member);
-    at_once(&mut world);
+    world.at_once();
     world.publish(ann, "group:team", "welcome back");
     let of_bob: Vec<String> = of_group(&mut world, bob);
     let expected = [

@@ -738,6 +738,19 @@ impl World {
         busy
     }
 
+    /// Everything that can be done in memory without time passing.
+    pub(super) fn at_once(&mut self) {
+        let all = 0..self.shards.len() as ShardId;
+        for _ in 0..8 {
+            for at in all.clone() {
+                for from in all.clone() {
+                    while self.take_request(at, from) || self.take_event(at, from) {}
+                }
+                while self.work(at) {}
+            }
+        }
+    }
+
     /// Until nothing is left to do.
     pub(super) fn settle(&mut self) {
         let all = 0..self.shards.len() as ShardId;
