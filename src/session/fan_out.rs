@@ -152,7 +152,7 @@ impl Users {
 
     fn enqueue(&mut self, index: u32, item: Item, fx: &mut Effects) {
         match &item {
-            Item::Record { record, .. } if record.content.is_quiet() => self.pass_by(index, &record.clone(), &item, fx),
+            Item::Record { record, .. } if record.content.is_quiet() => self.pass_by(index, record, &item, fx),
             _ => self.mirrors[index].enqueue(item),
         }
         if self.mirrors.get(index).is_some() {

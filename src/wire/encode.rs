@@ -46,7 +46,7 @@ impl Encoder {
         if numbers.contains(&0) {
             return self.frame(reference, |b| schema::Ack::create(b, &schema::AckArgs { epoch, seq, time_ms, duplicate: false }));
         }
-        self.ready.ack(numbers)
+        self.ready.ack.with(numbers)
     }
 
     /// The frame of a `Pong`.
@@ -55,7 +55,7 @@ impl Encoder {
         if numbers.contains(&0) {
             return self.frame(reference, |b| schema::Pong::create(b, &schema::PongArgs { server_time_ms }));
         }
-        self.ready.pong(numbers)
+        self.ready.pong.with(numbers)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Frames that are always alike but for some numbers: built once, and copied with other numbers in their places. Of what a session costs that only stays,
-//! and of a direct message, building and verifying such frames was the largest part besides the kernel.
+//! Frames that are always alike but for some numbers: built once, and copied with other numbers in their places. A ping counts a quarter fewer
+//! instructions for it (`cargo bench --bench counted`).
 
 use std::sync::LazyLock;
 
@@ -7,8 +7,8 @@ use super::encode::build;
 use super::schema::{Ack, AckArgs, Ping, PingArgs, Pong, PongArgs};
 
 /// A frame, and where its numbers stand: 64 bits wide, little endian.
-#[derive(Debug, Clone)]
-struct Fixed<const N: usize> {
+#[derive(Debug)]
+pub(super) struct Fixed<const N: usize> {
     bytes: Vec<u8>,
     places: [usize; N],
 }
@@ -25,7 +25,8 @@ impl<const N: usize> Fixed<N> {
         Fixed { places: numbers.map(place_of), bytes }
     }
 
-    fn with(&mut self, numbers: [u64; N]) -> &[u8] {
+    /// The frame of these numbers, none of which may be 0.
+    pub(super) fn with(&mut self, numbers: [u64; N]) -> &[u8] {
         for (place, number) in self.places.into_iter().zip(numbers) {
             self.bytes[place..place + 8].copy_from_slice(&number.to_le_bytes());
         }
@@ -36,8 +37,10 @@ impl<const N: usize> Fixed<N> {
 /// The frames that an encoder has ready.
 #[derive(Debug)]
 pub(super) struct Ready {
-    ack: Fixed<4>,
-    pong: Fixed<2>,
+    /// An `Ack` of what is no duplicate: `ref`, epoch, seq, time.
+    pub(super) ack: Fixed<4>,
+    /// A `Pong`: `ref`, time.
+    pub(super) pong: Fixed<2>,
 }
 
 impl Default for Ready {
@@ -51,18 +54,6 @@ impl Default for Ready {
                 build(&mut super::Fbb::new(), reference, |b| Pong::create(b, &PongArgs { server_time_ms })).to_vec()
             }),
         }
-    }
-}
-
-impl Ready {
-    /// An `Ack` of what is no duplicate. None of the numbers may be 0.
-    pub(super) fn ack(&mut self, numbers: [u64; 4]) -> &[u8] {
-        self.ack.with(numbers)
-    }
-
-    /// A `Pong`. None of the numbers may be 0.
-    pub(super) fn pong(&mut self, numbers: [u64; 2]) -> &[u8] {
-        self.pong.with(numbers)
     }
 }
 
