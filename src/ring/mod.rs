@@ -247,7 +247,8 @@ impl Ring {
         self.push(entry.user_data(tag(Op::Send, send)));
     }
 
-    /// Shuts down the sending half, or both: whatever is armed on the socket ends.
+    /// Shuts down the sending half, or both: whatever is armed on the socket ends. The kernel leaves it to a thread of its own, which looks into the slot when
+    /// its turn comes (`io_shutdown_prep` asks for it by `REQ_F_FORCE_ASYNC`): close only after [`Completion::ShutDown`], or the next socket there is shut down.
     pub fn shut_down(&mut self, slot: Slot, how: std::net::Shutdown) {
         let how = match how {
             std::net::Shutdown::Read => libc::SHUT_RD,

@@ -50,6 +50,8 @@ pub struct Connection {
     pub sending: bool,
     /// A receive is armed.
     pub receiving: bool,
+    /// It is being shut down.
+    pub shutting: bool,
     /// The server has closed its WebSocket and was answered: nothing may follow that.
     pub said_goodbye: bool,
     /// In the list of those with something to send.
@@ -95,6 +97,7 @@ impl Connection {
             queue: Segments::new(),
             sending: false,
             receiving: false,
+            shutting: false,
             said_goodbye: false,
             dirty: false,
             last_sent_ms: 0,

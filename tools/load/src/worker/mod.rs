@@ -338,7 +338,11 @@ impl<'a> Worker<'a> {
             }
             Completion::Sent { slot, segments, result } => self.sent(ring, slot, &segments, result.ok()),
             Completion::Closed { slot } => self.closed(slot.0),
-            // Accepting, handing off and installing are the server's business; a shutdown is followed by the end of the receive.
+            Completion::ShutDown { slot } => {
+                self.connections[slot.0 as usize].shutting = false;
+                self.close_if_quiet(ring, slot.0);
+            }
+            // Accepting, handing off and installing are the server's business.
             _ => {}
         }
     }
@@ -374,6 +378,7 @@ impl<'a> Worker<'a> {
         let before = std::mem::replace(&mut connection.state, State::Ending);
         connection.queue.clear();
         connection.partial = Vec::new();
+        connection.shutting = true;
         ring.shut_down(Slot(local), std::net::Shutdown::Both);
         self.ended_in(local, before);
     }
@@ -381,7 +386,7 @@ impl<'a> Worker<'a> {
     /// Frees the slot once the kernel has nothing more to say about it.
     fn close_if_quiet(&mut self, ring: &mut Ring, local: u32) {
         let connection = &mut self.connections[local as usize];
-        if connection.state == State::Ending && !connection.sending && !connection.receiving {
+        if connection.state == State::Ending && !connection.sending && !connection.receiving && !connection.shutting {
             connection.state = State::Ended;
             ring.close(Slot(local));
         }
