@@ -199,11 +199,11 @@ pub fn command_line() -> Result<Command, ConfigError> {
     understand(&clap_command().get_matches(), environment)
 }
 
-/// A build for crash tests lets a variable pass that asks it to fail; any other refuses it like every unknown name.
+/// A debug build lets a variable pass by which crash tests ask it to lie; a release refuses it like every unknown name.
 fn is_for_tests(name: &str) -> bool {
-    #[cfg(feature = "test-faults")]
+    #[cfg(debug_assertions)]
     return name == crate::store::disk::fault::VARIABLE;
-    #[cfg(not(feature = "test-faults"))]
+    #[cfg(not(debug_assertions))]
     return {
         let _ = name;
         false

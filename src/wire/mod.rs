@@ -47,3 +47,18 @@ pub fn address<'a>(wire: Option<schema::Conversation<'a>>) -> Result<Address<'a>
         _ => Err(AddressError::Missing),
     }
 }
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    #[test]
+    fn the_generated_code_is_of_this_schema() {
+        let lines: Vec<&str> = include_str!("generated.rs").splitn(3, '\n').collect();
+        let [schema, code] =
+            [include_str!("../../schema/campanile.fbs"), lines[2]].map(|text| sha1_smol::Sha1::from(text).digest());
+        assert_eq!(
+            lines[1],
+            format!("// SHA-1 of the schema {schema}, of what follows this line {code}"),
+            "make it anew: cargo run --manifest-path tools/schema/Cargo.toml"
+        );
+    }
+}

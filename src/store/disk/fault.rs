@@ -1,4 +1,4 @@
-//! For crash tests only: a store that acknowledges too early, so that a test can show that it would notice.
+//! For crash tests only, and only in debug builds: a store that acknowledges too early, so that a test can show that it would notice.
 
 /// When outcomes are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -7,20 +7,20 @@ pub enum Acknowledge {
     #[default]
     Honestly,
     /// Before anything is written.
-    #[cfg(feature = "test-faults")]
+    #[cfg(debug_assertions)]
     BeforeAppend,
     /// When it is written, and not synced.
-    #[cfg(feature = "test-faults")]
+    #[cfg(debug_assertions)]
     BeforeSync,
 }
 
 /// The variable that asks for it, as `before-append` or `before-sync`.
-#[cfg(feature = "test-faults")]
+#[cfg(debug_assertions)]
 pub const VARIABLE: &str = "CAMPANILE_TEST_ACK";
 
 impl Acknowledge {
     /// What the environment asks for.
-    #[cfg(feature = "test-faults")]
+    #[cfg(debug_assertions)]
     pub fn from_environment() -> Acknowledge {
         match std::env::var(VARIABLE).as_deref() {
             Ok("before-append") => Acknowledge::BeforeAppend,
@@ -30,25 +30,25 @@ impl Acknowledge {
         }
     }
 
-    /// Without the feature there is nothing to ask for.
-    #[cfg(not(feature = "test-faults"))]
+    /// A release has nothing to ask for.
+    #[cfg(not(debug_assertions))]
     pub fn from_environment() -> Acknowledge {
         Acknowledge::Honestly
     }
 
     /// Whether outcomes go before the write.
     pub fn before_write(self) -> bool {
-        #[cfg(feature = "test-faults")]
+        #[cfg(debug_assertions)]
         return self == Acknowledge::BeforeAppend;
-        #[cfg(not(feature = "test-faults"))]
+        #[cfg(not(debug_assertions))]
         return false;
     }
 
     /// Whether outcomes go before the sync.
     pub fn before_sync(self) -> bool {
-        #[cfg(feature = "test-faults")]
+        #[cfg(debug_assertions)]
         return self == Acknowledge::BeforeSync;
-        #[cfg(not(feature = "test-faults"))]
+        #[cfg(not(debug_assertions))]
         return false;
     }
 }

@@ -68,7 +68,7 @@ pub enum FaultMode {
     Mix,
 }
 
-/// On which lie a server built with the feature `test-faults` is to be caught.
+/// On which lie a debug build of the server is to be caught.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AckFault {
     /// It acknowledges before the append.
@@ -107,7 +107,7 @@ pub struct Options {
     /// What else the disk does wrong.
     #[arg(long, value_enum, default_value = "none", requires = "power_loss")]
     pub faults: FaultMode,
-    /// Ask the server to lie (it must be built with the feature test-faults).
+    /// Ask the server to lie (a debug build; a release refuses).
     #[arg(long, value_enum)]
     pub ack_fault: Option<AckFault>,
     /// Further options of the server, e.g. --server-option=--partitions=2.

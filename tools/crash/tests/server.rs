@@ -123,40 +123,21 @@ fn shows_a_loss(said: &str) -> bool {
     ["Lost: ", "Gap: ", "Live: "].iter().any(|rule| said.lines().any(|line| line.starts_with(rule)))
 }
 
-/// The server built with the feature that lets it lie, in a target directory of its own.
-fn lying_server() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target = Path::new(PROGRAM).with_file_name("test-faults");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.current_dir(workspace).args(["build", "--quiet", "-p", "campanile", "--features", "test-faults", "--target-dir"]);
-    assert!(command.arg(&target).status().unwrap().success(), "the server does not build with the feature test-faults");
-    target.join("debug/campanile")
-}
-
 #[test]
-#[ignore = "builds the server once more, with the feature test-faults; run with: cargo test -p campanile-crash --test server -- --ignored"]
 fn an_ack_before_the_append_is_caught() {
     if without_fuse() {
         return;
     }
     // Between such an ack and its append lies next to nothing; with a disk that takes its time there is a moment to strike in.
-    let server = lying_server();
-    let server = server.to_str().unwrap();
-    let said =
-        ends(VIOLATED, &["--cycles", "40", "--seed", "18", "--server", server, "--ack-fault", "before-append", "--power-loss"]);
+    let said = ends(VIOLATED, &["--cycles", "40", "--seed", "18", "--ack-fault", "before-append", "--power-loss"]);
     assert!(shows_a_loss(&said), "{said}");
 }
 
 #[test]
-#[ignore = "builds the server once more, with the feature test-faults; run with: cargo test -p campanile-crash --test server -- --ignored"]
 fn an_ack_before_the_sync_is_caught_by_a_loss_of_power() {
     if without_fuse() {
         return;
     }
-    let server = lying_server();
-    let server = server.to_str().unwrap();
-    let said =
-        ends(VIOLATED, &["--cycles", "40", "--seed", "19", "--server", server, "--ack-fault", "before-sync", "--power-loss"]);
+    let said = ends(VIOLATED, &["--cycles", "40", "--seed", "19", "--ack-fault", "before-sync", "--power-loss"]);
     assert!(shows_a_loss(&said), "{said}");
 }

@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --manifest-path tools/schema/Cargo.toml            # after a change of the schema
-//! cargo run --manifest-path tools/schema/Cargo.toml -- --check # what CI does
+//! cargo run --manifest-path tools/schema/Cargo.toml -- --check # what `.ci/run --long` does
 //! ```
 //!
 //! flatc comes with the crate flatc-fork, built from its C++ source, because a distribution's flatc is too old for today's
@@ -46,7 +46,18 @@ fn generate() -> Result<String, String> {
     fs::create_dir_all(&dir).map_err(|error| of(&dir, &error))?;
     let code = run_flatc(&dir);
     fs::remove_dir_all(&dir).map_err(|error| of(&dir, &error))?;
-    Ok(format!("// Made from {SCHEMA} by {} with tools/schema; do not edit.\n{}", flatc_version()?, code?))
+    Ok(marked(
+        &fs::read_to_string(root().join(SCHEMA)).map_err(|error| of(Path::new(SCHEMA), &error))?,
+        &flatc_version()?,
+        &code?,
+    ))
+}
+
+/// The code, with what it was made from on top: so that a test sees without flatc that the schema or the code has been changed since.
+fn marked(schema: &str, version: &str, code: &str) -> String {
+    let [schema, of_code] = [schema, code].map(|text| sha1_smol::Sha1::from(text).digest());
+    let made = format!("// Made from {SCHEMA} by {version} with tools/schema; do not edit.");
+    format!("{made}\n// SHA-1 of the schema {schema}, of what follows this line {of_code}\n{code}")
 }
 
 /// What flatc writes for the schema.
