@@ -7,6 +7,7 @@
 mod background;
 mod door;
 mod dress;
+mod gather;
 mod goodbye;
 mod hand_off;
 mod host;
@@ -42,6 +43,7 @@ use crate::timer::Wheel;
 use crate::ws::Rules;
 use door::Door;
 use dress::Wardrobe;
+use gather::Gather;
 use keep::Keep;
 use stopping::Stopping;
 
@@ -103,6 +105,7 @@ pub struct Shard {
     addresses: Option<AddressLimits>,
     /// Connections with something to send.
     dirty: Vec<Slot>,
+    gather: Gather,
     /// WebSockets that are to be left when the turn's frames are queued.
     leaving: Vec<(Slot, Leave)>,
     wardrobe: Wardrobe,
@@ -181,6 +184,7 @@ impl Shard {
             timers: Wheel::new(now.mono_ms),
             addresses: AddressLimits::new(&limits, slots.shards(), seed),
             dirty: Vec::new(),
+            gather: Gather::default(),
             leaving: Vec::new(),
             wardrobe: Wardrobe::default(),
             stalled: VecDeque::new(),

@@ -7,6 +7,7 @@ use super::{Look, Shard};
 use crate::conversation::events_per_request;
 use crate::mesh::{Event, Request};
 use crate::net::Due;
+use crate::ring::Completion;
 use crate::session::Users;
 use crate::slot::ShardId;
 
@@ -28,7 +29,7 @@ impl Shard {
         self.enter()?;
         let began = Instant::now();
         self.now = self.clock.now();
-        self.take_completions();
+        let receives = self.take_completions();
         self.take_messages();
         self.take_outcomes();
         self.tick();
@@ -41,7 +42,8 @@ impl Shard {
         let (rung, sent) = (self.lanes.publish(), self.lanes.take_sent());
         self.metrics().lane_messages.add(sent);
         self.keep.publish();
-        let sends = self.flush();
+        let waits = self.gather.decide(self.dirty.len(), receives);
+        let sends = if waits { 0 } else { self.flush() };
         self.measure(began, rung, sends);
         Ok(self.go_on_stopping())
     }
@@ -74,6 +76,7 @@ impl Shard {
             || !self.starved.is_empty()
             || !self.door.is_empty()
             || self.stopping.has_work()
+            || self.gather.is_waiting()
     }
 
     fn sleep_for(&self) -> Duration {
@@ -84,9 +87,11 @@ impl Shard {
         times.into_iter().flatten().fold(SLEEP_MAX, Duration::min)
     }
 
-    fn take_completions(&mut self) {
+    /// Gives how many receives were among them.
+    fn take_completions(&mut self) -> usize {
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.drain(&mut completions);
+        let receives = completions.iter().filter(|completion| matches!(completion, Completion::Received { .. })).count();
         for completion in completions.drain(..) {
             self.completed(completion);
             if self.users.is_short_of_credits() {
@@ -99,6 +104,7 @@ impl Shard {
             self.receive(slot);
         }
         self.open_door();
+        receives
     }
 
     /// What other shards sent, and what this one says to itself, until it has no more to say.
