@@ -107,6 +107,7 @@ impl Users {
         }
         self.tell_dropped(key.index, fx);
         self.catch_up_next(key, fx);
+        self.tidy(key);
     }
 
     /// A page of a log has come: for a sync, a session, or a mirror.

@@ -151,6 +151,13 @@ struct More {
     watching: Vec<Name>,
 }
 
+impl More {
+    fn is_needed(&self) -> bool {
+        let receives = self.starting.is_some() || !self.catch_ups.is_empty();
+        receives || self.awaits_drain || self.ephemeral_dropped > 0 || !self.watching.is_empty()
+    }
+}
+
 /// A verb that failed, before or at its home.
 type Outcome = Result<(), Failure>;
 
@@ -414,11 +421,7 @@ impl Users {
     /// What a session needs rarely goes when it is not needed any more.
     fn tidy(&mut self, session: SessionKey) {
         let Some(session) = self.session(session) else { return };
-        let is_needed = |more: &More| {
-            let receives = more.starting.is_some() || !more.catch_ups.is_empty();
-            receives || more.awaits_drain || more.ephemeral_dropped > 0 || !more.watching.is_empty()
-        };
-        if session.more.as_ref().is_some_and(|more| !is_needed(more)) {
+        if session.more.as_ref().is_some_and(|more| !more.is_needed()) {
             session.more = None;
         }
     }

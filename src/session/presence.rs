@@ -43,6 +43,7 @@ impl Users {
         let watching = &mut self.sessions[reply.session.index].more.get_or_insert_default().watching;
         let new: Vec<Name> = users.iter().filter(|user| !watching.contains(user)).cloned().collect();
         if watching.len() + new.len() > self.limits.presence_watch_max as usize {
+            self.tidy(reply.session);
             return Err(ErrorCode::too_many_items.into());
         }
         watching.extend(new);
@@ -59,6 +60,7 @@ impl Users {
                 self.credits.send(home, Request::Unwatch { user, session: reply.session }, fx);
             }
         }
+        self.tidy(reply.session);
         self.say_done(reply, fx);
         Ok(())
     }

@@ -881,6 +881,10 @@ impl World {
             assert!(node.users.expected.is_empty(), "whoever was hinted is a member, or has been told that he is not");
             for session in node.users.sessions.iter() {
                 assert_eq!(session.outstanding, 0, "every request is answered");
+                assert!(
+                    session.more.as_ref().is_none_or(|more| more.is_needed()),
+                    "what is rare stays no longer than it is needed"
+                );
             }
             for mirror in node.users.mirrors.iter() {
                 attached.insert((mirror.key.clone(), at as ShardId), (mirror.epoch, mirror.attachments));
