@@ -20,10 +20,18 @@ const MORE: usize = 4;
 
 /// Adds a thing to a list that is one of very many: doubling would leave half of their room empty.
 pub fn push_tightly<T>(list: &mut Vec<T>, value: T) {
+    insert_tightly(list, list.len(), value);
+}
+
+/// The same at a place of the list, see [`Vec::insert`].
+///
+/// # Panics
+/// When the place is beyond the end.
+pub fn insert_tightly<T>(list: &mut Vec<T>, at: usize, value: T) {
     if list.len() == list.capacity() {
         list.reserve_exact(MORE.max(list.len() / 4));
     }
-    list.push(value);
+    list.insert(at, value);
 }
 
 impl<T> Few<T> {

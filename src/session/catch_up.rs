@@ -74,8 +74,8 @@ impl Users {
             None => {
                 let user = self.sessions[session.index].user;
                 if let Some(entry) = self.users[user].entry_mut(key) {
-                    let known = entry.log.filter(|&(epoch, _)| epoch == catch_up.epoch).map_or(0, |(_, committed)| committed);
-                    entry.log = Some((catch_up.epoch, known.max(catch_up.next - 1)));
+                    let known = entry.log().filter(|&(epoch, _)| epoch == catch_up.epoch).map_or(0, |(_, committed)| committed);
+                    entry.set_log((catch_up.epoch, known.max(catch_up.next - 1)));
                 }
             }
         }

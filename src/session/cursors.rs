@@ -68,7 +68,7 @@ impl Users {
         unsaved.in_flight += 1;
         let replies = std::mem::take(&mut unsaved.replies);
         let Entry { epoch, read, ref devices, .. } = *entry;
-        let put = PutCursors { user: name, user_row, key, key_row, epoch, read, devices: devices.clone(), replies };
+        let put = PutCursors { user: name, user_row, key, key_row, epoch, read, devices: devices.to_vec(), replies };
         fx.commands.push(Command::PutCursors(Box::new(put)));
     }
 

@@ -553,7 +553,7 @@ fn a_log_that_was_repaired_is_told_by_a_gap_and_receipts_go_on_in_it() {
     let got = heard(&mut world, bob);
     assert_eq!(got[1..3], [format!("direct:{a} from 1"), format!("direct:{a} gap 1..1")], "{got:?}");
     let now = world.shards.iter().flat_map(|node| node.users.users.iter()).flat_map(|user| user.list.iter());
-    let (epoch, _) = now.flat_map(|list| list.iter()).find_map(|entry| entry.log).unwrap();
+    let (epoch, _) = now.flat_map(|list| list.iter()).find_map(|entry| entry.log()).unwrap();
     assert_ne!(epoch, former);
     world.receipt(bob, &direct(a), ReceiptKind::delivered, (epoch, 1));
     assert_eq!(heard(&mut world, bob), ["done"]);

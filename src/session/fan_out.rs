@@ -78,6 +78,13 @@ impl Users {
         let Session { connection, links, .. } = &mut self.sessions[session];
         let place = self.mirrors[mirror].add(*connection, session, links.len() as u32, next, filter);
         links.push(Link { mirror, place });
+        let (user, key) = (self.sessions[session].user, &self.mirrors[mirror].key);
+        if key.kind() == Kind::Group
+            && let Some(entry) = self.users[user].entry_mut(key)
+        {
+            // All lists share the group's name, not each the one that it came by.
+            entry.key = key.clone();
+        }
     }
 
     /// A session receives no longer.
@@ -364,8 +371,9 @@ impl Users {
         };
         // Of a list that was loaded later it is not known which membership it stands for, unless a session has been there since.
         let on_disk = self.policies.is_on_disk(key.kind());
-        let is_void =
-            |entry: &Entry| entry.joined <= end && (!on_disk || entry.joined != (0, 0) || sessions.iter().any(was_there));
+        let is_void = |entry: &Entry| {
+            entry.joined_at() <= end && (!on_disk || entry.joined_at() != (0, 0) || sessions.iter().any(was_there))
+        };
         if self.users[user].entry(&key).is_none_or(is_void) {
             self.strike_from_list(user, &key, fx);
         }
@@ -422,7 +430,7 @@ impl Users {
         let (slots, first) = (self.slots, self.first_number);
         let list = self.users[user].list(slots, first);
         let update = |entry: &mut Entry| {
-            entry.log = Some(log);
+            entry.set_log(log);
             entry.number
         };
         let number = match list.entry_mut(key) {
@@ -441,7 +449,7 @@ impl Users {
             self.put_on_disk(self.me, name.into(), key.clone(), Then::Nothing, fx);
             return Some((user, 0));
         };
-        entry.log = Some((record.epoch, record.seq));
+        entry.set_log((record.epoch, record.seq));
         let number = entry.number;
         if *record.sender != *name && !self.users[user].is_opening(key) {
             // Before the other wrote it, the list of either had the conversation. What this one has waiting goes first, though.

@@ -82,7 +82,7 @@ impl Users {
         let Some(entry) = self.find_user(sender).and_then(|user| self.users[user].entry_mut(key)) else { return };
         let state = if result.is_ok() { HintState::Ready } else { HintState::Unknown };
         let HintState::Asked(waiting) = std::mem::replace(&mut entry.hint, state) else { return };
-        self.send_all(key, waiting, result, fx);
+        self.send_all(key, *waiting, result, fx);
     }
 
     fn send_all(&mut self, key: &Key, waiting: Vec<Publish>, result: Result<(), Refusal>, fx: &mut Effects) {

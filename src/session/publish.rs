@@ -61,7 +61,7 @@ impl Users {
             HintState::Asked(waiting) => waiting.push(publish),
             HintState::Unknown => {
                 let (key, sender) = (publish.key.clone(), publish.sender.clone());
-                entry.hint = HintState::Asked(vec![publish]);
+                entry.hint = HintState::Asked(Box::new(vec![publish]));
                 self.hint_peer(key, sender, fx);
             }
         }

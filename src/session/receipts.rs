@@ -46,8 +46,7 @@ impl Users {
             let is_new_epoch = entry.epoch != epoch;
             if is_new_epoch && entry.epoch != 0 {
                 // The log was repaired: where everyone stood in the former one is no place in this.
-                entry.read = 0;
-                entry.devices.clear();
+                (entry.read, entry.devices) = (0, Box::default());
             }
             entry.epoch = epoch;
             let has_moved = match kind {

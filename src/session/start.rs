@@ -163,7 +163,7 @@ impl Users {
         let entry = self.users[user].entry(key)?;
         let stored = entry.cursor_of(&self.sessions[session.index].device);
         let start = Start { stored: Some((entry.epoch, stored)), ..Start::default() };
-        match (key.kind(), entry.log) {
+        match (key.kind(), entry.log()) {
             (Kind::Direct, Some(log)) => entry.has_news(stored, log).then_some(start),
             (Kind::Direct, None) => self.policies.is_on_disk(Kind::Direct).then_some(Start { is_question: true, ..start }),
             _ => Some(start),

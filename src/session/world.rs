@@ -547,7 +547,7 @@ impl World {
         let untold = entries.filter(|e| e.key.kind() == Kind::Direct && !is_told(&e.key));
         let place = |e: &Entry| {
             let stored = e.cursor_of(&peer.device);
-            let (epoch, seq) = match e.log {
+            let (epoch, seq) = match e.log() {
                 Some(log) if e.has_news(stored, log) => None,
                 // One without a message may be founded anew.
                 Some(log) => (log.1 > 0).then_some(log),
