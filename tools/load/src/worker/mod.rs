@@ -55,9 +55,10 @@ const BUFFER_BYTES: usize = 4096;
 const COMPLETIONS: u32 = 16 * 1024;
 /// Longest sleep: the steps of the run and the pings are looked at this often.
 const SLEEP_MAX_NS: u64 = 5_000_000;
-/// A tenth of the connections is looked at for pings this often, so a second sees them all.
-const SWEEP_NS: u64 = 100_000_000;
-const SWEEPS: usize = 10;
+/// A part of the connections is looked at for pings this often, so a second sees them all. Small parts: those that logged in together ping together, and what a
+/// server does with a thousand pings at once is felt by all others.
+const SWEEP_NS: u64 = SLEEP_MAX_NS;
+const SWEEPS: usize = (1_000_000_000 / SWEEP_NS) as usize;
 
 /// What all workers share.
 pub struct Crew {
