@@ -190,6 +190,9 @@ fn what_was_said_can_be_taken_back() {
     alice.shows("you have said nothing here");
     alice.types("a slip");
     bob.shows("a slip");
+    // What bob has seen alice may not have the ack for yet; it comes before the answer to what she asks after that.
+    alice.types("/history");
+    alice.shows("alice: a slip");
     alice.types("/retract");
     alice.shows("* message 1 of direct:bob is taken back");
     bob.shows("* alice took back message 1");
